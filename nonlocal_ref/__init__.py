@@ -1,0 +1,42 @@
+"""Non-local Neural Networks (Wang, Girshick, Gupta, He; CVPR 2018, arXiv 1711.07971), forward and backward, to be read.
+
+Every operation returns its value and the way back: ``y, backward = op(...)``.  From the paper's equations to the files:
+
+    eq. (1)  y_i = 1 / C(x) Σ_j f(x_i, x_j) g(x_j)     dense.py; the door is operation.py, `nonlocal_op`
+    eq. (2)  Gaussian                                  pairwise/gaussian.py
+    eq. (3)  embedded Gaussian (self-attention)        pairwise/embedded_gaussian.py
+    eq. (4)  dot product                               pairwise/dot_product.py
+    eq. (5)  concatenation                             pairwise/concatenation.py
+    eq. (6)  z_i = W_z y_i + x_i, the block            residual_block.py, `block`
+    3.3      subsampling; space, time, spacetime       positions.py
+    4.1      batch norm after W_z; initialisation      norm.py; params.py
+    Buades, Coll, Morel 2005: non-local means          denoise/
+    is a gradient right?                               checker/
+    NumPy, CuPy, PyTorch, JAX                          backend.py
+"""
+
+from nonlocal_ref.backend import BackendUnavailableError, to_backend
+from nonlocal_ref.checker import check_gradients, gradcheck
+from nonlocal_ref.denoise import non_local_means
+from nonlocal_ref.operation import VARIANTS, nonlocal_op, weights
+from nonlocal_ref.params import BlockConfig, init_params, param_shapes
+from nonlocal_ref.residual_block import block, update_running_stats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VARIANTS",
+    "BackendUnavailableError",
+    "BlockConfig",
+    "__version__",
+    "block",
+    "check_gradients",
+    "gradcheck",
+    "init_params",
+    "non_local_means",
+    "nonlocal_op",
+    "param_shapes",
+    "to_backend",
+    "update_running_stats",
+    "weights",
+]

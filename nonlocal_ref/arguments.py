@@ -1,0 +1,128 @@
+"""Checks at the public edges: what came, what fits, before anything large is allocated.
+
+TypeError for the wrong kind of thing, ValueError for a wrong shape or value.  Values of arrays are never looked at:
+that would synchronise a GPU.
+"""
+
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import is_array_api_obj, is_numpy_array
+
+from nonlocal_ref.backend import Array, array_namespace, backend_name, device, dtype_name, library_name
+
+FLOATS = ("float32", "float64")
+COMPLEXES = ("complex64", "complex128")
+
+
+class Like(NamedTuple):
+    """What an array must share with another: everything but its values."""
+
+    xp: Any
+    dtype: Any
+    device: Any
+    shape: tuple[int, ...]
+
+
+def like(x: Array) -> Like:
+    """Remember the namespace, dtype, device and shape of an array without keeping the array."""
+    return Like(array_namespace(x), x.dtype, device(x), tuple(x.shape))
+
+
+def check_array(name: str, x: Any) -> None:
+    """Refuse what is not an array of a library we know: lists, scalars, masked arrays, matrices."""
+    if not is_array_api_obj(x) or isinstance(x, np.generic):
+        msg = f"{name} must be an array (NumPy, CuPy, PyTorch, JAX, ...), got {type(x).__name__}"
+        raise TypeError(msg)
+    if is_numpy_array(x) and isinstance(x, (np.ma.MaskedArray, np.matrix)):
+        msg = f"{name} must be a plain array, got numpy {type(x).__name__}; pass a mask through mask="
+        raise TypeError(msg)
+
+
+def check_floating(name: str, x: Any, *, complex_too: bool = False) -> None:
+    """Refuse everything but float32 and float64 arrays (and complex ones where the dense form takes them)."""
+    check_array(name, x)
+    kind = dtype_name(x.dtype)
+    if kind in FLOATS or (complex_too and kind in COMPLEXES):
+        return
+    cast = "float32" if kind in {"float16", "bfloat16"} else "float64"
+    msg = f"{name} must be float32 or float64, got {kind}; cast it first: xp.astype({name}, xp.{cast})"
+    raise TypeError(msg)
+
+
+def check_alike(arrays: dict[str, Any], *, complex_too: bool = False) -> Like:
+    """Refuse arrays that do not share one library, floating dtype and device; the first one sets the rule."""
+    first, leader = next(iter(arrays.items()))
+    check_floating(first, leader, complex_too=complex_too)
+    rule = like(leader)
+    for name, x in arrays.items():
+        check_same_kind(name, x, first, rule, complex_too=complex_too)
+    return rule
+
+
+def check_same_kind(name: str, x: Any, first: str, rule: Like, *, complex_too: bool = False) -> None:
+    """Refuse an array of another library, dtype or device than ``rule``, which the argument ``first`` set."""
+    check_array(name, x)
+    if array_namespace(x) is not rule.xp:
+        msg = (
+            f"{name} is a {backend_name(x)} array but {first} is a {library_name(rule.xp)} array; "
+            "see nonlocal_ref.to_backend"
+        )
+        raise TypeError(msg)
+    check_floating(name, x, complex_too=complex_too)
+    if x.dtype != rule.dtype:
+        msg = f"{name} is {dtype_name(x.dtype)} but {first} is {dtype_name(rule.dtype)}; all arrays need one dtype"
+        raise TypeError(msg)
+    if device(x) != rule.device:
+        msg = f"{name} is on {device(x)} but {first} is on {rule.device}; all arrays need one device"
+        raise ValueError(msg)
+
+
+def check_cotangent(name: str, dy: Any, y: Like, output: str) -> None:
+    """Refuse a dy that does not match the output it is the gradient of."""
+    check_same_kind(name, dy, output, y, complex_too=True)
+    if tuple(dy.shape) != y.shape:
+        msg = f"{name} must have the shape of {output}, {y.shape}, got {tuple(dy.shape)}"
+        raise ValueError(msg)
+
+
+def check_rank(name: str, x: Array, letters: str) -> None:
+    """Refuse an array whose number of axes differs from that of ``letters``, as in ``"B N D"``."""
+    axes = letters.split()
+    if x.ndim == len(axes):
+        return
+    hint = f"; for one example pass {name}[None]" if x.ndim == len(axes) - 1 and axes[0] == "B" else ""
+    msg = f"{name} must have {len(axes)} axes ({', '.join(axes)}), got shape {tuple(x.shape)}{hint}"
+    raise ValueError(msg)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Refuse a value that is not one of the choices; the message lists them."""
+    options = tuple(choices)
+    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
+        msg = f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}"
+        raise ValueError(msg)
+
+
+def check_integer(name: str, value: Any, *, least: int) -> int:
+    """Refuse what is not a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        msg = f"{name} must be an integer, got {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    if value < least:
+        msg = f"{name} must be at least {least}, got {value}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def check_number(name: str, value: Any, fits: Callable[[float], bool], what_fits: str) -> float:
+    """Refuse what is not a real number for which ``fits`` holds (NaN fits nothing)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"{name} must be a number, got {value!r} ({type(value).__name__})"
+        raise TypeError(msg)
+    if not fits(float(value)):
+        msg = f"{name} must be {what_fits}, got {value!r}"
+        raise ValueError(msg)
+    return float(value)

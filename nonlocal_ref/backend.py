@@ -1,0 +1,220 @@
+"""The array-module abstraction: one source for NumPy, CuPy, PyTorch, JAX and array-api-strict arrays.
+
+The package never asks "which library?"; it asks an array for its namespace and uses only what the array API standard
+(v2025.12) names:
+
+    xp = array_namespace(x)
+    y = xp.exp(x)
+
+``array_namespace`` and ``device`` come from array-api-compat.  ``cupy.get_array_module`` is the 2017 form of the same
+idea; it knows NumPy and CuPy only.  What is left for this file is moving arrays between libraries, which the standard
+does not cover.
+"""
+
+import importlib
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_cupy_array, is_jax_array, is_torch_array, size, to_device
+
+__all__ = [
+    "BACKENDS",
+    "Array",
+    "BackendUnavailableError",
+    "add_at",
+    "array_namespace",
+    "backend_name",
+    "device",
+    "dtype_name",
+    "from_host",
+    "library_name",
+    "load_backend",
+    "size",
+    "to_backend",
+    "to_numpy",
+]
+
+Array = Any  # there is no usable array protocol for type checkers yet; shapes live in docstrings
+
+_NAMESPACES = {
+    "numpy": "array_api_compat.numpy",
+    "cupy": "array_api_compat.cupy",
+    "torch": "array_api_compat.torch",
+    "jax": "jax.numpy",
+    "array_api_strict": "array_api_strict",
+}
+BACKENDS = tuple(_NAMESPACES)
+
+_INSTALL = {
+    "cupy": 'pip install "nonlocal-ref[cuda12]"   (or [cuda13], as the driver asks)',
+    "torch": "pip install torch",
+    "jax": "pip install jax",
+    "array_api_strict": "pip install array-api-strict",
+}
+
+
+class BackendUnavailableError(ValueError):
+    """The backend asked for is not installed, or there is no device for it."""
+
+
+def add_at(total: Array, region: Any, value: Array) -> Array:
+    """Add ``value`` to ``total[region]`` and return the result: in place, except for JAX's immutable arrays."""
+    if is_jax_array(total):
+        return total.at[region].add(value)
+    total[region] += value
+    return total
+
+
+def backend_name(x: Array) -> str:
+    """Name of the library an array belongs to, as in `BACKENDS`."""
+    return library_name(array_namespace(x))
+
+
+def library_name(xp: Any) -> str:
+    """Name of a namespace, as in `BACKENDS`; its own name for a library that is not there."""
+    named = {namespace: library for library, namespace in _NAMESPACES.items()}
+    return named.get(xp.__name__, str(xp.__name__))
+
+
+def dtype_name(dtype: Any) -> str:
+    """Name of a dtype of any library: ``"float32"`` for ``numpy.float32``, ``torch.float32``, ``jnp.float32``, ..."""
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        return str(dtype).rsplit(".", maxsplit=1)[-1]
+
+
+def load_backend(name: str) -> tuple[Any, Any]:
+    """Namespace and device for ``"numpy"``, ``"cupy"``, ... or ``"name:device"``, as in ``"cupy:1"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
+    BackendUnavailableError
+        If it is not installed, or has no device here; the message has the line that installs it.
+    """
+    library, _, where = name.partition(":")
+    if library not in BACKENDS:
+        msg = f"backend must be one of {', '.join(BACKENDS)} (or 'name:device'), got {name!r}"
+        raise ValueError(msg)
+    try:
+        xp = importlib.import_module(_NAMESPACES[library])
+    except ImportError as error:
+        msg = f"backend {library!r} is not installed ({error}); install it with: {_INSTALL.get(library, library)}"
+        raise BackendUnavailableError(msg) from error
+    if library == "cupy" and not xp.cuda.is_available():  # importing CuPy succeeds without a GPU
+        msg = (
+            "backend 'cupy' is installed, but no CUDA device is available; it needs an NVIDIA GPU with a driver, and "
+            f"the package that fits the driver: {_INSTALL['cupy']}"
+        )
+        raise BackendUnavailableError(msg)
+    try:
+        place = _find_device(library, xp, where)
+        xp.zeros((), dtype=xp.float32, device=place)
+    except Exception as error:  # every library has its own error for a device that is not there
+        msg = f"backend {library!r} has no device {where!r} here: {error}"
+        raise BackendUnavailableError(msg) from error
+    return xp, place
+
+
+def _find_device(library: str, xp: Any, where: str) -> Any:
+    """The device object that ``where`` names; None is the default device."""
+    if not where:
+        return None
+    if library == "cupy":
+        return xp.cuda.Device(int(where))
+    if library == "jax":
+        kind, _, index = where.partition(":")
+        return importlib.import_module("jax").devices(kind)[int(index or 0)]
+    if library == "array_api_strict":
+        return xp.Device(where)
+    return where
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """Copy an array of any library to host NumPy: the only way from a device to the host in this package."""
+    if is_torch_array(x):
+        return np.array(x.detach().cpu().numpy())
+    if is_cupy_array(x):
+        return np.array(x.get())
+    if backend_name(x) == "array_api_strict":
+        xp = array_namespace(x)
+        return np.array(np.asarray(to_device(x, xp.Device("CPU_DEVICE"))))
+    return np.array(x)
+
+
+def from_host(x: np.ndarray, xp: Any, place: Any, dtype: str | None = None) -> Array:
+    """Copy a host array to a namespace and device, keeping its dtype unless ``dtype`` names another precision."""
+    if dtype is not None and np.issubdtype(x.dtype, np.inexact):
+        x = x.astype(np.result_type(dtype, np.complex64) if np.iscomplexobj(x) else dtype)
+    if xp.__name__ == "jax.numpy" and importlib.import_module("jax").dtypes.canonicalize_dtype(x.dtype) != x.dtype:
+        msg = (
+            f"JAX would turn {x.dtype.name} into 32 bits silently; pass dtype='float32', or let it hold 64 bits: "
+            "jax.config.update('jax_enable_x64', True)"
+        )
+        raise ValueError(msg)
+    try:
+        return xp.asarray(x, dtype=getattr(xp, x.dtype.name), device=place, copy=True)
+    except ValueError as error:  # array-api-strict's device without float64
+        msg = f"device {place} cannot hold {x.dtype.name}: {error} Pass dtype='float32'"
+        raise ValueError(msg) from error
+
+
+def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
+    """Copy an array, or a dict of arrays, to another array library or device.
+
+    Parameters
+    ----------
+    tree : array or dict of arrays
+        What to copy; a dict comes back as a dict with the same keys.
+    like_or_name : array or str
+        An array gives its namespace, its device and, if it is floating, its floating dtype.  A name, one of `BACKENDS`
+        or ``"name:device"`` (``"cupy:1"``, ``"array_api_strict:device1"``), keeps the dtype.
+    dtype : dtype or str, optional
+        Floating dtype to convert to, ``"float32"`` for instance.  Integer and boolean arrays keep theirs.
+
+    Returns
+    -------
+    array or dict of arrays
+        Always a copy.
+
+    Raises
+    ------
+    TypeError
+        If ``tree`` holds something that is not an array.
+    ValueError
+        If the backend is unknown or not usable here, or would lose precision silently (JAX without x64).
+
+    Notes
+    -----
+    Goes through host memory: one copy there, one copy back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nonlocal_ref as nl
+    >>> x = np.asarray([1.0, 2.0])
+    >>> nl.to_backend({"x": x}, "numpy", dtype="float32")
+    {'x': array([1., 2.], dtype=float32)}
+    """
+    if isinstance(like_or_name, str):
+        xp, place = load_backend(like_or_name)
+        wanted = None
+    else:
+        xp, place = array_namespace(like_or_name), device(like_or_name)
+        wanted = like_or_name.dtype if xp.isdtype(like_or_name.dtype, ("real floating", "complex floating")) else None
+    wanted = dtype if dtype is not None else wanted
+    name = None if wanted is None else dtype_name(wanted)
+
+    def move(x: Any) -> Array:
+        try:
+            array_namespace(x)
+        except TypeError as error:
+            msg = f"tree must be an array or a dict of arrays, got {type(x).__name__}"
+            raise TypeError(msg) from error
+        return from_host(to_numpy(x), xp, place, name)
+
+    if isinstance(tree, dict):
+        return {key: move(x) for key, x in tree.items()}
+    return move(tree)

@@ -1,0 +1,141 @@
+"""The small pieces every equation is built from: each returns its value and the way back.
+
+    y, backward = op(*arrays)
+    dx, dw, ... = backward(dy)
+
+``backward`` is the vector-Jacobian product of the function it stands in: one gradient per array argument, in argument
+order.  It is pure: call it twice and get the same.  Letters: B batch, N query positions, M key positions, C channels.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from nonlocal_ref.backend import Array, array_namespace, device
+
+Backward = Callable[..., Any]
+Tap = Callable[[str, Any], None]
+
+
+def no_tap(name: str, array: Array) -> None:
+    """A tap that looks at nothing."""
+
+
+def identity(x: Array) -> tuple[Array, Backward]:
+    """y = x.  x any shape -> y the same.  Keeps: nothing."""
+
+    def backward(dy: Array) -> tuple[Array]:
+        return (dy,)
+
+    return x, backward
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Backward]:
+    """y = W x + b at every position, a convolution of kernel 1.
+
+    x (..., C), weight (D, C), bias (D,) -> y (..., D).  Keeps: x, weight.
+    """
+    xp = array_namespace(x, weight)
+    product = x @ xp.matrix_transpose(weight)
+    y = product if bias is None else product + bias
+
+    def backward(dy: Array) -> tuple[Array, ...]:
+        dx = dy @ weight
+        dy_rows = xp.reshape(dy, (-1, weight.shape[0]))  # a weight used at every position sums over all of them
+        x_rows = xp.reshape(x, (-1, weight.shape[1]))
+        dweight = xp.matrix_transpose(dy_rows) @ x_rows
+        return (dx, dweight) if bias is None else (dx, dweight, xp.sum(dy_rows, axis=0))
+
+    return y, backward
+
+
+def matmul(a: Array, b: Array) -> tuple[Array, Backward]:
+    """y = a b, batch by batch.  a (B, N, M), b (B, M, E) -> y (B, N, E).  Keeps: a, b."""
+    xp = array_namespace(a, b)
+
+    def backward(dy: Array) -> tuple[Array, Array]:
+        return dy @ xp.matrix_transpose(b), xp.matrix_transpose(a) @ dy
+
+    return a @ b, backward
+
+
+def scaled_product(theta: Array, phi: Array, scale: float | None = None) -> tuple[Array, Backward]:
+    """s_ij = scale θ_i · φ_j, every pair.  theta (B, N, D), phi (B, M, D) -> s (B, N, M).  Keeps: theta, phi."""
+    xp = array_namespace(theta, phi)
+    factor = 1 if scale is None else scale
+    scaled_theta = theta if scale is None else theta * factor  # D numbers a row, not M
+
+    def backward(ds: Array) -> tuple[Array, Array]:
+        dtheta = ds @ phi
+        dphi = xp.matrix_transpose(ds) @ scaled_theta
+        return dtheta if scale is None else dtheta * factor, dphi
+
+    return scaled_theta @ xp.matrix_transpose(phi), backward
+
+
+def softmax(scores: Array, mask: Array | None = None, tap: Tap = no_tap) -> tuple[Array, Backward]:
+    """Softmax over the last axis, the f / C(x) of eqs. (2) and (3).
+
+    scores (B, N, M), mask broadcastable to it (False = not a candidate) -> p (B, N, M), rows sum to one, or to zero
+    where nothing is allowed.  Keeps: p.
+    """
+    xp = array_namespace(scores)
+    allowed = scores if mask is None else xp.where(mask, scores, constant(-xp.inf, scores))
+    row_max = xp.max(xp.real(allowed), axis=-1, keepdims=True)
+    shift = row_max if mask is None else xp.where(_any_allowed(mask, scores), row_max, constant(0, row_max))
+    e = xp.exp(allowed - shift)  # the shift cancels; exp cannot overflow
+    row_sum = xp.sum(e, axis=-1, keepdims=True)
+    total = row_sum if mask is None else xp.where(_any_allowed(mask, scores), row_sum, constant(1, row_sum))
+    p = e / total
+    for name, array in (("logits", allowed), ("max", shift), ("exp", e), ("sum", total)):
+        tap(name, array)
+
+    def backward(dp: Array) -> tuple[Array]:
+        dot = xp.sum(dp * p, axis=-1, keepdims=True)
+        return (p * (dp - dot),)  # (diag(p) - p pᵀ) dp, row by row; a masked pair has p = 0
+
+    return p, backward
+
+
+def relu(x: Array) -> tuple[Array, Backward]:
+    """max(x, 0), with derivative 0 at 0.  x any shape -> y the same.  Keeps: x."""
+    xp = array_namespace(x)
+    zero = constant(0, x)
+
+    def backward(dy: Array) -> tuple[Array]:
+        return (xp.where(xp.real(x) <= 0, zero, dy),)
+
+    return xp.where(xp.real(x) <= 0, zero, x), backward  # unlike maximum, this carries complex numbers and NaN through
+
+
+def mean_over_allowed(f: Array, mask: Array | None = None) -> tuple[Array, Backward]:
+    """f_ij / C(x), C(x) the number of positions j that i may look at: the normalisation of eqs. (4) and (5).
+
+    f (B, N, M), mask broadcastable to it -> weights (B, N, M).  Keeps: the counts (B, N, 1), mask.
+    """
+    xp = array_namespace(f)
+    if mask is None:
+        count: Any = f.shape[-1]
+    else:
+        pairs = xp.astype(xp.broadcast_to(mask, f.shape), xp.real(f).dtype)
+        allowed = xp.sum(pairs, axis=-1, keepdims=True)
+        count = xp.where(allowed > 0, allowed, constant(1, allowed))  # nothing allowed: zeros, not 0 / 0
+
+    def normalise(values: Array) -> Array:
+        kept = values if mask is None else xp.where(mask, values, constant(0, values))
+        return kept / count
+
+    def backward(dweights: Array) -> tuple[Array]:
+        return (normalise(dweights),)  # linear and symmetric: the way back is the way forth
+
+    return normalise(f), backward
+
+
+def constant(value: float, x: Array) -> Array:
+    """One number as an array of no axes, with the namespace, dtype and device of ``x``."""
+    return array_namespace(x).full((), value, dtype=x.dtype, device=device(x))
+
+
+def _any_allowed(mask: Array, scores: Array) -> Array:
+    """Which rows have at least one candidate.  mask broadcastable to (B, N, M) -> (B, N, 1)."""
+    xp = array_namespace(scores)
+    return xp.any(xp.broadcast_to(mask, scores.shape), axis=-1, keepdims=True)
