@@ -29,6 +29,7 @@ __all__ = [
     "from_host",
     "library_name",
     "load_backend",
+    "lower_at",
     "size",
     "to_backend",
     "to_numpy",
@@ -63,6 +64,14 @@ def add_at(total: Array, region: Any, value: Array) -> Array:
         return total.at[region].add(value)
     total[region] += value
     return total
+
+
+def lower_at(lowest: Array, region: Any, value: Array) -> Array:
+    """Take the minimum of ``lowest[region]`` and ``value``: in place, except for JAX's immutable arrays."""
+    if is_jax_array(lowest):
+        return lowest.at[region].min(value)
+    lowest[region] = array_namespace(lowest).minimum(lowest[region], value)
+    return lowest
 
 
 def backend_name(x: Array) -> str:
