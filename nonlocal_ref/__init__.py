@@ -7,6 +7,7 @@ Every operation returns its value and the way back: ``y, backward = op(...)``.  
     eq. (3)  embedded Gaussian (self-attention)        pairwise/embedded_gaussian.py
     eq. (4)  dot product                               pairwise/dot_product.py
     eq. (5)  concatenation                             pairwise/concatenation.py
+    the same without the N x M matrix                  exact/; the choice is exact/planning.py, `plan`
     eq. (6)  z_i = W_z y_i + x_i, the block            residual_block.py, `block`
     3.3      subsampling; space, time, spacetime       positions.py
     4.1      batch norm after W_z; initialisation      norm.py; params.py
@@ -18,7 +19,9 @@ Every operation returns its value and the way back: ``y, backward = op(...)``.  
 from nonlocal_ref.backend import BackendUnavailableError, to_backend
 from nonlocal_ref.checker import check_gradients, gradcheck
 from nonlocal_ref.denoise import non_local_means
-from nonlocal_ref.operation import VARIANTS, nonlocal_op, weights
+from nonlocal_ref.exact import Plan, plan
+from nonlocal_ref.operation import nonlocal_op, weights
+from nonlocal_ref.pairwise import VARIANTS
 from nonlocal_ref.params import BlockConfig, init_params, param_shapes
 from nonlocal_ref.residual_block import block, update_running_stats
 
@@ -28,6 +31,7 @@ __all__ = [
     "VARIANTS",
     "BackendUnavailableError",
     "BlockConfig",
+    "Plan",
     "__version__",
     "block",
     "check_gradients",
@@ -36,6 +40,7 @@ __all__ = [
     "non_local_means",
     "nonlocal_op",
     "param_shapes",
+    "plan",
     "to_backend",
     "update_running_stats",
     "weights",

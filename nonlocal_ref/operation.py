@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from nonlocal_ref.arguments import (
+    FLOATS,
     check_alike,
     check_array,
     check_choice,
@@ -15,12 +16,10 @@ from nonlocal_ref.arguments import (
 )
 from nonlocal_ref.backend import Array, array_namespace, backend_name, device, dtype_name
 from nonlocal_ref.dense import dense
+from nonlocal_ref.exact import Plan, plan, reassociated, sorted_form, tiled
+from nonlocal_ref.exact.planning import check_method
 from nonlocal_ref.ops import Backward, Tap, no_tap
-from nonlocal_ref.pairwise import concatenation, dot_product, gaussian
-
-VARIANTS = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
-SOFTMAX_VARIANTS = ("gaussian", "embedded_gaussian")
-METHODS = ("auto", "dense")
+from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS, concatenation, dot_product, gaussian
 
 
 def nonlocal_op(
@@ -56,20 +55,24 @@ def nonlocal_op(
     mask : boolean array broadcastable to (B, N, M), optional
         False where j is not a candidate for i.  (2), (3): softmax over the allowed j.  (4), (5): C(x) counts the
         allowed j.  A row with none gives zeros and zero gradients.
-    method : {"auto", "dense"}
-        How to compute it; the numbers are the same up to rounding.
+    method : {"auto", "dense", "tiled", "reassociated", "sorted"}
+        How to compute it; the numbers are the same up to rounding.  "auto" follows `plan`.  The last three are the
+        exact forms without the N x M matrix, of (2) and (3), of (4), of (5); the latter two fall back to dense under a
+        mask.
     workers : int, optional
-        Number of Python threads; the dense form uses none beside those of the BLAS.
+        Threads for the tiled form, with the BLAS limited to one thread each; 1 means no Python threads and the BLAS as
+        it is; None lets `plan` decide.  On a GPU it is ignored: threads would only queue up for the device.
     tap : callable, optional
         Called as tap(name, array) with "logits", "max", "exp", "sum" (softmax variants), "weights" (f / C(x)), "y".
+        The tap never changes the method: the fast forms have "y" alone to show.
 
     Returns
     -------
     y : array (B, N, E)
         Of the dtype, namespace and device of the arguments.
     backward : callable
-        backward(dy) -> (dtheta, dphi, dg), and dw_f fourth for "concatenation".  Keeps: theta, phi, g and the N x M
-        weights; for eq. (5) the N x M sums a_i + b_j as well.
+        backward(dy) -> (dtheta, dphi, dg), and dw_f fourth for "concatenation".  Keeps: theta, phi, g, and what the
+        form keeps: the dense one the N x M weights (for eq. (5) the sums a_i + b_j as well), the others no N x M array.
 
     Raises
     ------
@@ -81,8 +84,10 @@ def nonlocal_op(
 
     Notes
     -----
-    Dense form: B N M (D + E) multiply-adds forward and twice that backward; memory B N M numbers, a few times over.
-    At "concatenation", ReLU'(0) = 0.  Complex arrays are carried through (for a complex-step check) in the dense form.
+    Dense form: B N M (D + E) multiply-adds forward and twice that backward, B (N M E + (N + M) D) for eq. (5); memory
+    B N M numbers, a few times over.
+    For the others see `plan`.  At "concatenation", ReLU'(0) = 0.  Complex arrays (for a complex-step check) are carried
+    through in the dense form, which "auto" then takes.
 
     References
     ----------
@@ -107,10 +112,11 @@ def nonlocal_op(
             [0.75]]])
     """
     check_operation(variant, theta, phi, w_f, scale, mask, g=g)
-    check_choice("method", method, METHODS)
-    if workers is not None:
-        check_integer("workers", workers, least=1)
-    y, operation_backward = unchecked_nonlocal_op(variant, theta, phi, g, w_f, scale=scale, mask=mask, tap=tap)
+    check_how(variant, theta, method, workers)
+    factor = None if scale is None else float(scale)  # a NumPy scalar would raise float32 arrays to float64
+    y, operation_backward = unchecked_nonlocal_op(
+        variant, theta, phi, g, w_f, scale=factor, mask=mask, method=method, workers=workers, tap=tap
+    )
     rule = like(y)
 
     def backward(dy: Array) -> tuple[Array, ...]:
@@ -167,7 +173,8 @@ def weights(
     array([[[1., 2.]]])
     """
     check_operation(variant, theta, phi, w_f, scale, mask)
-    f, kernel_backward = pairwise_kernel(variant, w_f, scale, mask)(theta, phi)
+    factor = None if scale is None else float(scale)  # as in `nonlocal_op`
+    f, kernel_backward = pairwise_kernel(variant, w_f, factor, mask)(theta, phi)
     rule = like(f)
 
     def backward(dweights: Array) -> tuple[Array, ...]:
@@ -186,11 +193,48 @@ def unchecked_nonlocal_op(
     *,
     scale: float | None = None,
     mask: Array | None = None,
+    method: str = "auto",
+    workers: int | None = None,
     tap: Tap | None = None,
 ) -> tuple[Array, Backward]:
     """`nonlocal_op` for arguments that are known to fit, as those the block computes."""
     look = tap or no_tap
+    form = _choose(variant, theta, phi, g, mask, method, workers)
+    if form.method == "tiled":
+        return tiled(theta, phi, g, tiling=form.tiling, scale=scale, mask=mask, tap=look)
+    if form.method == "reassociated":
+        return reassociated(theta, phi, g, tap=look)
+    if form.method == "sorted":
+        return sorted_form(theta, phi, g, w_f, tap=look)
     return dense(pairwise_kernel(variant, w_f, scale, mask, look), theta, phi, g, look)
+
+
+def _choose(
+    variant: str, theta: Array, phi: Array, g: Array, mask: Array | None, method: str, workers: int | None
+) -> Plan:
+    """The plan for these arrays; complex ones have the dense form alone."""
+    is_real = dtype_name(theta.dtype) in FLOATS
+    batch, queries, depth = theta.shape
+    return plan(
+        variant,
+        *(batch, queries, phi.shape[1], depth, g.shape[2]),
+        dtype=dtype_name(theta.dtype) if is_real else "float64",
+        mask=mask is not None,
+        workers=workers,
+        method=method if is_real else "dense",
+        backend=backend_name(theta),
+    )
+
+
+def check_how(variant: str, x: Any, method: Any, workers: Any) -> None:
+    """Refuse a method that the variant does not have, or that does not take complex arrays; a number of threads < 1."""
+    check_method(variant, method)
+    kind = dtype_name(x.dtype)
+    if kind not in FLOATS and method not in ("auto", "dense"):
+        msg = f"method {method!r} is for float32 and float64; {kind} arrays need method 'dense' (or 'auto')"
+        raise ValueError(msg)
+    if workers is not None:
+        check_integer("workers", workers, least=1)
 
 
 def pairwise_kernel(

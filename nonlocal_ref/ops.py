@@ -59,15 +59,14 @@ def matmul(a: Array, b: Array) -> tuple[Array, Backward]:
 
 
 def scaled_product(theta: Array, phi: Array, scale: float | None = None) -> tuple[Array, Backward]:
-    """s_ij = scale θ_i · φ_j, every pair.  theta (B, N, D), phi (B, M, D) -> s (B, N, M).  Keeps: theta, phi."""
+    """s_ij = scale θ_i · φ_j, every pair.  theta (B, N, D), phi (B, M, D) -> s (B, N, M).  Keeps: scale θ, phi."""
     xp = array_namespace(theta, phi)
-    factor = 1 if scale is None else scale
-    scaled_theta = theta if scale is None else theta * factor  # D numbers a row, not M
+    scaled_theta = theta if scale is None else theta * scale  # D numbers a row, not M
 
     def backward(ds: Array) -> tuple[Array, Array]:
-        dtheta = ds @ phi
+        dscaled_theta = ds @ phi
         dphi = xp.matrix_transpose(ds) @ scaled_theta
-        return dtheta if scale is None else dtheta * factor, dphi
+        return dscaled_theta if scale is None else dscaled_theta * scale, dphi
 
     return scaled_theta @ xp.matrix_transpose(phi), backward
 
@@ -85,7 +84,7 @@ def softmax(scores: Array, mask: Array | None = None, tap: Tap = no_tap) -> tupl
     e = xp.exp(allowed - shift)  # the shift cancels; exp cannot overflow
     row_sum = xp.sum(e, axis=-1, keepdims=True)
     total = row_sum if mask is None else xp.where(_any_allowed(mask, scores), row_sum, constant(1, row_sum))
-    p = e / total
+    p = e / total if mask is None else xp.where(mask, e / total, constant(0, e))  # 0 even where the row holds NaN
     for name, array in (("logits", allowed), ("max", shift), ("exp", e), ("sum", total)):
         tap(name, array)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nonlocal_ref.arguments import check_choice, check_integer, check_number
-from nonlocal_ref.operation import SOFTMAX_VARIANTS, VARIANTS
+from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS
 
 NORMS = ("batch", "affine", None)
 DOMAINS = ("spacetime", "space", "time")
@@ -200,7 +200,9 @@ class BlockConfig:
     @property
     def scale_factor(self) -> float | None:
         """The number that `scale` stands for."""
-        return self.depth**-0.5 if self.scale == "inner" else self.scale  # type: ignore[return-value]
+        if self.scale is None:
+            return None
+        return float(self.depth) ** -0.5 if self.scale == "inner" else float(self.scale)
 
     @property
     def kernel(self) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ from nonlocal_ref.arguments import (
 )
 from nonlocal_ref.backend import Array, array_namespace
 from nonlocal_ref.norm import affine, standardise, standardise_with
-from nonlocal_ref.operation import METHODS, unchecked_nonlocal_op
+from nonlocal_ref.operation import check_how, unchecked_nonlocal_op
 from nonlocal_ref.ops import Backward, Tap, identity, linear, no_tap
 from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
 from nonlocal_ref.positions import fold, max_pool, unfold
@@ -93,9 +93,7 @@ def block(
     check_config(config)
     check_block(x, params, config)
     check_choice("training", training, (True, False))
-    check_choice("method", method, METHODS)
-    if workers is not None:
-        check_integer("workers", workers, least=1)
+    check_how(config.variant, x, method, workers)
     look = tap or no_tap
     domain, group = config.domain, config.frame_group
 
@@ -103,8 +101,9 @@ def block(
     (theta, phi, g), embed_backward = embed(features, params, config)  # (B', N, D), (B', M, D), (B', M, E)
     for name, array in (("theta", theta), ("phi", phi), ("g", g)):
         look(name, array)
+    w_f, scale = params.get("w_f.weight"), config.scale_factor
     y, operation_backward = unchecked_nonlocal_op(
-        config.variant, theta, phi, g, params.get("w_f.weight"), scale=config.scale_factor, tap=look
+        config.variant, theta, phi, g, w_f, scale=scale, method=method, workers=workers, tap=look
     )  # (B', N, E)
     w_z_y, project_backward = project(y, params, config, training=training, tap=look)  # (B', N, C)
     residual, unfold_backward = unfold(w_z_y, tuple(x.shape), domain, group)  # (B, C, *S)
@@ -180,10 +179,10 @@ def project(
     raw, w_z_backward = embedding("w_z", y, params)
     x_hat, standardise_backward = identity(raw)
     if config.norm == "batch" and training:
-        x_hat, standardise_backward = standardise(raw, config.eps, tap)
+        x_hat, standardise_backward = standardise(raw, float(config.eps), tap)
     elif config.norm == "batch":
         x_hat, standardise_backward = standardise_with(
-            raw, params["bn.running_mean"], params["bn.running_var"], config.eps
+            raw, params["bn.running_mean"], params["bn.running_var"], float(config.eps)
         )
     if config.norm is None:
         return raw, w_z_backward
@@ -235,16 +234,16 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     if not set(STATISTICS) <= set(params):
         msg = f"params must hold {' and '.join(STATISTICS)} (norm 'batch'), got the keys {sorted(params)}"
         raise ValueError(msg)
-    check_integer("count", count, least=2)
-    check_number("momentum", momentum, lambda value: 0 <= value <= 1, "in [0, 1]")
-    fresh = {"bn.running_mean": mean, "bn.running_var": var * (count / (count - 1))}
+    positions = check_integer("count", count, least=2)
+    weight = check_number("momentum", momentum, lambda value: 0 <= value <= 1, "in [0, 1]")
     rule = check_alike({key: params[key] for key in STATISTICS})
     for name, value in (("mean", mean), ("var", var)):
         check_same_kind(name, value, "bn.running_mean", rule)
         if tuple(value.shape) != rule.shape:
             msg = f"{name} must have the shape of bn.running_mean, {rule.shape}, got {tuple(value.shape)}"
             raise ValueError(msg)
-    return params | {key: (1 - momentum) * params[key] + momentum * fresh[key] for key in STATISTICS}
+    fresh = {"bn.running_mean": mean, "bn.running_var": var * (positions / (positions - 1))}
+    return params | {key: (1 - weight) * params[key] + weight * fresh[key] for key in STATISTICS}
 
 
 def check_block(x: Any, params: Any, config: BlockConfig) -> None:

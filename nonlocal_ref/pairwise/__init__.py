@@ -5,4 +5,7 @@ from nonlocal_ref.pairwise.dot_product import dot_product
 from nonlocal_ref.pairwise.embedded_gaussian import embedded_gaussian
 from nonlocal_ref.pairwise.gaussian import gaussian
 
-__all__ = ["concatenation", "dot_product", "embedded_gaussian", "gaussian"]
+VARIANTS = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
+SOFTMAX_VARIANTS = ("gaussian", "embedded_gaussian")
+
+__all__ = ["SOFTMAX_VARIANTS", "VARIANTS", "concatenation", "dot_product", "embedded_gaussian", "gaussian"]
