@@ -14,7 +14,8 @@ from nonlocal_ref.exact.tiles import Tiling
 # does so many multiply-adds.  The choice is flat where the forms cross, so the order of magnitude will do.
 WALK = 40
 SORT = 3000  # the three sorts and the gathers, a position
-TILE_BYTES = {"numpy": 2**22, "other": 2**27}  # S of one tile: near a core's cache; a GPU wants few, large launches
+TILE_ROWS = 128  # queries a tile, and at least twice D and E: fewer make thin products, more leave the cache
+TILE_BYTES = {"numpy": 2**23, "other": 2**27}  # and no larger an S than this; a GPU wants few, large launches
 THREAD_PAIRS = 2**19  # with fewer pairs starting threads costs more than they gain
 
 
@@ -99,9 +100,10 @@ def _tiling(s: Sizes, workers: int, memory_limit: int | None) -> Tiling:
         room = memory_limit - _tiled_bytes(s, one_row) + _tile_bytes(s, one_row)
         goal = min(goal, room * s.M * s.item // max(_tile_bytes(s, one_row), 1))
     row = s.M * s.item
-    rows = min(max(goal // row, 1), max(s.N, 1))
+    wanted = max(TILE_ROWS, 2 * s.D, 2 * s.E) if s.on_numpy else s.N
+    rows = max(min(goal // row, wanted, s.N), 1)
     if s.B == 1:  # the queries are all there is to share: as many tiles as workers at least
-        rows = min(rows, max(-(-s.N // workers), 1))
+        rows = max(min(rows, -(-s.N // workers)), 1)
     if rows < s.N or memory_limit is not None:
         return Tiling(1, rows, workers)
     return Tiling(max(min(goal // (row * max(s.N, 1)), -(-s.B // workers)), 1), rows, workers)
