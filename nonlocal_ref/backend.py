@@ -15,7 +15,15 @@ import importlib
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_cupy_array, is_jax_array, is_torch_array, size, to_device
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_array_api_obj,
+    is_cupy_array,
+    is_jax_array,
+    is_torch_array,
+    to_device,
+)
 
 __all__ = [
     "BACKENDS",
@@ -30,7 +38,6 @@ __all__ = [
     "library_name",
     "load_backend",
     "lower_at",
-    "size",
     "to_backend",
     "to_numpy",
 ]
@@ -45,6 +52,7 @@ _NAMESPACES = {
     "array_api_strict": "array_api_strict",
 }
 BACKENDS = tuple(_NAMESPACES)
+_FLOATING = ("float32", "float64", "complex64", "complex128")
 
 _INSTALL = {
     "cupy": 'pip install "nonlocal-ref[cuda12]"   (or [cuda13], as the driver asks)',
@@ -191,9 +199,11 @@ def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
     Raises
     ------
     TypeError
-        If ``tree`` holds something that is not an array.
+        If ``tree`` holds something that is not a plain array of numbers or booleans, or ``like_or_name`` is neither an
+        array nor a name.
     ValueError
-        If the backend is unknown or not usable here, or would lose precision silently (JAX without x64).
+        If the backend or the dtype is unknown, if the backend is not usable here, or would lose precision silently (JAX
+        without x64).
 
     Notes
     -----
@@ -207,21 +217,27 @@ def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
     >>> nl.to_backend({"x": x}, "numpy", dtype="float32")
     {'x': array([1., 2.], dtype=float32)}
     """
+    name = None if dtype is None else dtype_name(dtype)
+    if name not in (None, *_FLOATING):
+        msg = f"dtype must be one of {', '.join(_FLOATING)}, got {dtype!r}"
+        raise ValueError(msg)
     if isinstance(like_or_name, str):
         xp, place = load_backend(like_or_name)
-        wanted = None
+    elif not is_array_api_obj(like_or_name):
+        msg = f"like_or_name must be an array or one of {', '.join(BACKENDS)}, got {type(like_or_name).__name__}"
+        raise TypeError(msg)
     else:
         xp, place = array_namespace(like_or_name), device(like_or_name)
-        wanted = like_or_name.dtype if xp.isdtype(like_or_name.dtype, ("real floating", "complex floating")) else None
-    wanted = dtype if dtype is not None else wanted
-    name = None if wanted is None else dtype_name(wanted)
+        if name is None and dtype_name(like_or_name.dtype) in _FLOATING:
+            name = dtype_name(like_or_name.dtype)
 
     def move(x: Any) -> Array:
-        try:
-            array_namespace(x)
-        except TypeError as error:
+        if not is_array_api_obj(x):
             msg = f"tree must be an array or a dict of arrays, got {type(x).__name__}"
-            raise TypeError(msg) from error
+            raise TypeError(msg)
+        if isinstance(x, np.ma.MaskedArray) or not array_namespace(x).isdtype(x.dtype, ("numeric", "bool")):
+            msg = f"tree must hold plain arrays of numbers or booleans, got {type(x).__name__} of {dtype_name(x.dtype)}"
+            raise TypeError(msg)
         return from_host(to_numpy(x), xp, place, name)
 
     if isinstance(tree, dict):

@@ -20,7 +20,8 @@ FAST_FORMS = {
     "concatenation": "sorted",
 }
 TAKES_MASK = ("tiled",)
-DENSE_PAIRS = 2**20  # more softmax weights than these are never held, even where that would be a little faster
+SMALL_PAIRS = 2**18  # so few softmax weights stay in the cache: nothing to gain from tiles, and dense has more to tap
+DENSE_PAIRS = 2**20  # more of them are never held, even where that would be a little faster
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def plan(
     forms = ["dense", fast] if method == "auto" else [method]
     if mask and fast not in TAKES_MASK:
         forms = ["dense"]
-    elif method == "auto" and fast == "tiled" and sizes.pairs > DENSE_PAIRS:
-        forms = ["tiled"]
+    elif method == "auto" and fast == "tiled" and memory_limit is None:
+        forms = ["dense"] * (sizes.pairs <= DENSE_PAIRS) + ["tiled"] * (sizes.pairs > SMALL_PAIRS)
     costs = [_cost(form, sizes, workers, memory_limit) for form in forms]
     fitting = [cost for cost in costs if memory_limit is None or cost.peak_bytes <= memory_limit]
     if not fitting:
@@ -188,6 +189,8 @@ def _reason(best: Cost, costs: list[Cost], sizes: Sizes, method: str, memory_lim
         return f"The {fast} form takes no mask."
     if method != "auto":
         return "It is the form that was asked for."
+    if len(costs) == 1 and best.form == "dense":
+        return f"The matrix has {sizes.pairs} numbers, few enough to stay in the cache."
     if len(costs) == 1:
         return f"A dense matrix would have {sizes.pairs:.3g} numbers, several times over."
     (other,) = (cost for cost in costs if cost is not best)

@@ -41,8 +41,7 @@ def tiled(
         allowed, any_allowed = _allow(logits, mask, tile)
         row_max = xp.max(allowed, axis=-1, keepdims=True)
         shift = row_max if mask is None else xp.where(any_allowed, row_max, constant(0, row_max))
-        allowed -= shift  # this tile's own array
-        sums = xp.exp(allowed) @ tile.keys_of(values)
+        sums = xp.exp(allowed - shift) @ tile.keys_of(values)
         row_sum = sums[:, :, -1:]
         total = row_sum if mask is None else xp.where(any_allowed, row_sum, constant(1, row_sum))
         return (sums[:, :, :-1] / total, shift + xp.log(total)), ()
