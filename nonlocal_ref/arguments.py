@@ -75,7 +75,12 @@ def check_same_kind(name: str, x: Any, first: str, rule: Like, *, complex_too: b
     if x.dtype != rule.dtype:
         msg = f"{name} is {dtype_name(x.dtype)} but {first} is {dtype_name(rule.dtype)}; all arrays need one dtype"
         raise TypeError(msg)
-    if device(x) != rule.device:
+    check_device(name, x, first, rule)
+
+
+def check_device(name: str, x: Any, first: str, rule: Like) -> None:
+    """Refuse an array on another device; JAX's tracers are on none."""
+    if device(x) != rule.device and None not in (device(x), rule.device):
         msg = f"{name} is on {device(x)} but {first} is on {rule.device}; all arrays need one device"
         raise ValueError(msg)
 

@@ -9,12 +9,13 @@ from nonlocal_ref.arguments import (
     check_array,
     check_choice,
     check_cotangent,
+    check_device,
     check_integer,
     check_number,
     check_rank,
     like,
 )
-from nonlocal_ref.backend import Array, array_namespace, backend_name, device, dtype_name
+from nonlocal_ref.backend import Array, array_namespace, backend_name, dtype_name
 from nonlocal_ref.dense import dense
 from nonlocal_ref.exact import Plan, plan, reassociated, sorted_form, tiled
 from nonlocal_ref.exact.planning import check_method
@@ -306,9 +307,7 @@ def _check_mask(mask: Any, theta: Array, shape: tuple[int, ...]) -> None:
     if not xp.isdtype(mask.dtype, "bool"):
         msg = f"mask must be boolean (False = not a candidate), got {dtype_name(mask.dtype)}"
         raise TypeError(msg)
-    if device(mask) != device(theta):
-        msg = f"mask is on {device(mask)} but theta is on {device(theta)}; all arrays need one device"
-        raise ValueError(msg)
+    check_device("mask", mask, "theta", like(theta))
     fits = mask.ndim <= len(shape) and all(
         m in (1, n) for m, n in zip(reversed(mask.shape), reversed(shape), strict=False)
     )

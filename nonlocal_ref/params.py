@@ -269,6 +269,11 @@ def init_params(config: BlockConfig, rng: np.random.Generator | int | None = Non
     dict of str to numpy.ndarray
         float64, on the host, keys and shapes of `param_shapes`; see `to_backend`.
 
+    Raises
+    ------
+    TypeError
+        If ``config`` is not a `BlockConfig`, or ``rng`` is nothing a generator can be made of.
+
     Notes
     -----
     Never γ = 0 and W_z = 0 together: in such a block no gradient reaches W_z or γ, it stays dead.

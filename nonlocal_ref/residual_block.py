@@ -219,8 +219,10 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
 
     Raises
     ------
+    TypeError
+        If ``params`` is no dict, or the arrays are not of one kind.
     ValueError
-        If the block has no running statistics, count < 2, or the momentum is not in [0, 1].
+        If the block has no running statistics, a shape differs, count < 2, or the momentum is not in [0, 1].
 
     Examples
     --------
@@ -231,6 +233,7 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     >>> new["bn.running_mean"], new["bn.running_var"]  # 0.9 * 0 + 0.1 * 2, 0.9 * 1 + 0.1 * 3 * 4 / 3
     (array([0.2]), array([1.3]))
     """
+    check_params(params)
     if not set(STATISTICS) <= set(params):
         msg = f"params must hold {' and '.join(STATISTICS)} (norm 'batch'), got the keys {sorted(params)}"
         raise ValueError(msg)
@@ -254,9 +257,7 @@ def check_block(x: Any, params: Any, config: BlockConfig) -> None:
         msg = f"x must have {config.channels} channels on axis 1, as the config says, got shape {tuple(x.shape)}"
         raise ValueError(msg)
     _check_space(tuple(x.shape), config)
-    if not isinstance(params, dict):
-        msg = f"params must be a dict of arrays, got {type(params).__name__}"
-        raise TypeError(msg)
+    check_params(params)
     shapes = param_shapes(config)
     missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
     if missing or extra:
@@ -267,6 +268,13 @@ def check_block(x: Any, params: Any, config: BlockConfig) -> None:
         if tuple(params[key].shape) != shape:
             msg = f"params[{key!r}] must have shape {shape}, got {tuple(params[key].shape)}"
             raise ValueError(msg)
+
+
+def check_params(params: Any) -> None:
+    """Refuse what is not a dict."""
+    if not isinstance(params, dict):
+        msg = f"params must be a dict of arrays, got {type(params).__name__}"
+        raise TypeError(msg)
 
 
 def _check_space(shape: tuple[int, ...], config: BlockConfig) -> None:

@@ -15,7 +15,7 @@ settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-@pytest.fixture(params=map(library, BACKEND_NAMES))
+@pytest.fixture(params=[library(name) for name in BACKEND_NAMES])
 def xp(request):
     """An array library: xp.asarray(host array), xp.to_numpy(x), xp.dtype, xp.eps, xp.name."""
     return open_backend(request.param)

@@ -4,17 +4,17 @@ The error ratio.  A computed number is compared with the exact one in units of w
 
     ratio = |got - exact| / (eps * magnitude)
 
-where the magnitude is the same formula with every product replaced by its absolute value before anything is added.  A sum
-that cancels has a small result and a large magnitude: its last digits are lost whoever computes it, and counting them
-against the small result would measure the data, not the code.  Each of the few roundings on a path adds at most eps / 2 of
-the magnitude; a sum of n terms adds at most n eps / 2, and about sqrt(n) eps / 2 as a rule.  With the short sums of the
-tests this gives ratios of 1 to 3.  The threshold is LAPACK's, 30 for every routine (its TESTING/*.in): an order above what
-rounding does and far below what a wrong term does.
+where the magnitude is the same formula with every product replaced by its absolute value before anything is added.  A
+sum that cancels has a small result and a large magnitude: its last digits are lost whoever computes it, and counting
+them against the small result would measure the data, not the code.  Each of the few roundings on a path adds at most
+eps / 2 of the magnitude; a sum of n terms adds at most n eps / 2, and about sqrt(n) eps / 2 as a rule.  With the short
+sums of the tests this gives ratios of 1 to 3.  The threshold is LAPACK's, 30 for every routine (its TESTING/*.in): an
+order above what rounding does and far below what a wrong term does.
 
 Finite differences have an error of their own, the step's; `central_difference_error` states it.
 
-Everything here is host NumPy, float64; M(x) stands for the magnitude of x.  Inputs are magnitudes as well: absolute values
-for given arrays, the magnitude of the step before for computed ones.  So the helpers chain as the operations do.
+Everything here is host NumPy, float64; M(x) stands for the magnitude of x.  Inputs are magnitudes as well: absolute
+values for given arrays, the magnitude of the step before for computed ones.  So the helpers chain as the operations do.
 """
 
 from types import SimpleNamespace
@@ -41,15 +41,15 @@ def assert_ratio(got, exact, magnitude, eps, ratio=RATIO):
 
 
 def largest(*arrays):
-    """The largest absolute value in any of the arrays: the magnitude of a comparison that does not look term by term."""
+    """The largest absolute value in any of the arrays: the magnitude where a comparison does not go term by term."""
     return max(float(np.max(np.abs(x), initial=0.0)) for x in arrays)
 
 
 def central_difference_error(value_magnitude, derivative, step, third_derivative):
     """Error of (L(s) - L(-s)) / (2 s) in float64, from Taylor and from rounding.
 
-    Taylor leaves s^2 / 6 times the third derivative along the direction.  Each L carries an error of RATIO eps M(L), two of
-    them are divided by 2 s.  Relative 1e-7 of the derivative covers the terms beyond the third.
+    Taylor leaves s^2 / 6 times the third derivative along the direction.  Each L carries an error of RATIO eps M(L),
+    two of them are divided by 2 s.  Relative 1e-7 of the derivative covers the terms beyond the third.
     """
     eps = np.finfo(np.float64).eps
     return 1e-7 * np.abs(derivative) + step**2 / 6 * third_derivative + RATIO * eps * value_magnitude / step
@@ -80,16 +80,16 @@ def softmax_growth(logits):
 
 
 def softmax_gradient(weights, dweights, growth):
-    """M(P (dP - P . dP)) = P (M(dP) + P . M(dP)), times the growth of P's own error.  All (B, N, M), growth (B, N, 1)."""
+    """M(P (dP - P . dP)) = P (M(dP) + P . M(dP)), times the growth of P's own error.  (B, N, M), growth (B, N, 1)."""
     return growth * weights * (dweights + np.sum(weights * dweights, axis=-1, keepdims=True))
 
 
 def nonlocal_op(variant, theta, phi, g, w_f, weights, *, dy, scale=None, allowed=None):
     """Magnitudes of eq. (1) and of its gradients.
 
-    theta, phi, g, w_f, dy are magnitudes; weights (B, N, M) are the exact f / C(x): (2), (3) need their values, (5) only
-    which of them are positive; allowed is the mask.  -> a namespace with weights (B, N, M), y (B, N, E), dtheta, dphi, dg,
-    dw_f.
+    theta, phi, g, w_f, dy are magnitudes; weights (B, N, M) are the exact f / C(x): (2), (3) need their values, (5)
+    only which of them are positive; allowed is the mask.  -> a namespace with weights (B, N, M), y (B, N, E), dtheta,
+    dphi, dg, dw_f.
     """
     pairs = np.ones(weights.shape) if allowed is None else np.broadcast_to(allowed, weights.shape) * 1.0
     count = np.maximum(np.sum(pairs, axis=-1, keepdims=True), 1)
@@ -161,7 +161,7 @@ def block(parts, x, params, config, dz, *, training):
     def rows(volume, b, cells):
         return np.array([volume[(b, slice(None), *cell)] for cell in cells])
 
-    def pool(group, values_of, name):
+    def pool(group, values_of):
         """Cell by cell magnitudes, largest in the window: the winner's own error may be any of them."""
         return np.array([values_of(rows(m_x, group.b, window)).max(axis=0) for window in group.windows])
 
@@ -179,11 +179,11 @@ def block(parts, x, params, config, dz, *, training):
     for group in parts.groups:
         theta = embed("theta", rows(m_x, group.b, group.queries))
         if config.pool_order == "before":
-            keys = pool(group, lambda values: values, "x")
+            keys = pool(group, lambda values: values)
             phi, g = embed("phi", keys), embed("g", keys)
         else:
             keys = None
-            phi, g = (pool(group, lambda values, name=name: embed(name, values), name) for name in ("phi", "g"))
+            phi, g = (pool(group, lambda values, name=name: embed(name, values)) for name in ("phi", "g"))
         inputs = (theta[None], phi[None], g[None], sizes.get("w_f.weight"), group.weights[None])
         y = nonlocal_op(config.variant, *inputs, dy=np.zeros((1, len(theta), g.shape[1])), scale=scale).y[0]
         for cell, value in zip(group.queries, embed("w_z", y), strict=True):

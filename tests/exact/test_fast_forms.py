@@ -228,3 +228,18 @@ def test_complex_arrays_take_the_dense_form_and_no_other(rng):
     assert nl.nonlocal_op("gaussian", *arrays)[0].dtype == np.complex128
     with pytest.raises(ValueError, match=r"method 'tiled' is for float32 and float64; complex128"):
         nl.nonlocal_op("gaussian", *arrays, method="tiled")
+
+
+@every_fast_form
+@pytest.mark.parametrize("masked", [False, True])
+def test_torch_differentiates_through_a_fast_form_as_our_backward_does(variant, masked, rng):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    arrays, dy = draw(rng, variant, (2, 5, 7, 3, 2))
+    tensors = [torch.tensor(x, requires_grad=True) for x in arrays]
+    mask = torch.tensor(rng.random((2, 5, 7)) < 0.7) if masked else None
+    y, backward = nl.nonlocal_op(variant, *tensors, method=FAST[variant], mask=mask)
+    ours = [gradient.detach().numpy() for gradient in backward(torch.tensor(dy))]
+    y.backward(torch.tensor(dy))
+    options = {"mask": mask.numpy()} if masked else {}
+    scales = magnitudes(variant, arrays, dy, **options)[1:]
+    assert_same([x.grad.numpy() for x in tensors], ours, scales, NUMPY.eps)

@@ -1,0 +1,17 @@
+"""The gradient checker: is ``backward`` the derivative of ``op``, and does it keep its promises?
+
+From the question to the files:
+
+    what is asked                                    gradient_check.py: `gradcheck`, `check_gradients`
+    arguments -> named arrays (leaves)               leaves.py
+    y, backward = op(...): promises kept?            contract.py, observation.py
+    a derivative, by calling op                      differences.py; evaluation.py, measurement.py
+    <backward(u), v> against <u, J v>                leaf_check.py
+    when two numbers count as equal                  verdict.py, noise.py
+    what comes out                                   report.py
+"""
+
+from nonlocal_ref.checker.gradient_check import check_gradients, gradcheck
+from nonlocal_ref.checker.report import LeafReport, Report
+
+__all__ = ["LeafReport", "Report", "check_gradients", "gradcheck"]

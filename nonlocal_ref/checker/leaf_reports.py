@@ -1,0 +1,104 @@
+"""Every gradient that backward returned, checked one after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.leaf_check import LeafCheck
+from nonlocal_ref.checker.measurement import Measurement
+from nonlocal_ref.checker.noise import RUNS, moved_by_one_ulp, output_noise, sample_gradients
+from nonlocal_ref.checker.observation import Observation
+from nonlocal_ref.checker.report import LeafReport
+from nonlocal_ref.checker.verdict import default_rtol
+
+MOST_ENTRIES = 256  # looked at to name the worst entry of a gradient that random directions found to be wrong
+KINKED = "has a kink in every direction tried (or the operation rounds far more coarsely inside than its dtype)"
+
+
+def check_leaves(
+    observation: Observation,
+    evaluation: Evaluation,
+    rng: np.random.Generator,
+    method: str,
+    rtol: float | None,
+    *,
+    full: bool,
+) -> list[LeafReport]:
+    """Compare every gradient with measurements: that of a float64 copy for its formula, then that of float32 itself."""
+    call, finer = observation.call, evaluation.call
+    gradients, noise = observation.gradients, observation.noise
+    if finer is not call:
+        gradients, noise = sample_gradients(finer, observation.cotangents, rng)
+    neighbours = [moved_by_one_ulp(finer.arguments, finer.values, rng) for _ in range(RUNS)]
+    y_noise = output_noise(finer, neighbours)
+    cotangents = np.stack([u.ravel() for u in observation.cotangents]).astype(np.float64)
+
+    reports = []
+    for position in observation.returned:
+        leaf = call.arguments.leaves[position]
+        if any(position not in found for found in (*observation.gradients, *gradients)):
+            reports.append(LeafReport(leaf.name, leaf.like.shape, "wrong"))
+            continue
+        if leaf.values.size == 0:
+            reports.append(LeafReport(leaf.name, leaf.like.shape, "right", notes=("has no entries",)))
+            continue
+        eps = float(finer.precision(position).eps)
+        measurement = Measurement(
+            evaluation,
+            position,
+            cotangents,
+            y_noise.ravel(),
+            neighbours[0],
+            method,
+            default_rtol(eps) if rtol is None else rtol,
+            evaluation.eps,
+        )
+        check = LeafCheck(measurement, _rows(gradients, position), _rows(noise, position))
+        report = check_leaf(check, rng, len(cotangents), full=full)
+        coarse_eps = float(call.precision(position).eps)
+        if report.status == "right" and coarse_eps > eps:
+            coarse_noise = coarse_eps * np.abs(finer.y_values) + np.abs(call.y_values - finer.y_values)
+            coarse = replace(
+                measurement,
+                output_noise=coarse_noise.ravel(),
+                method="central",
+                rtol=max(measurement.rtol, default_rtol(coarse_eps)),
+                eps=coarse_eps,
+                notes=[f"is right in float64, but beyond rounding off in {leaf.values.dtype}"],
+            )
+            own = LeafCheck(coarse, _rows(observation.gradients, position), _rows(observation.noise, position))
+            in_its_dtype = check_leaf(own, rng, 1, full=False)
+            report = in_its_dtype if in_its_dtype.status == "wrong" else report
+        reports.append(report)
+    return reports
+
+
+def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: bool) -> LeafReport:
+    """Random directions, or every entry; a gradient that is wrong along a direction is then looked at entry by entry."""
+    measurement, leaf = check.measurement, check.measurement.leaf
+    size = leaf.values.size
+    entry = check.at_entries(range(size)) if full else None
+    verdict = check.along_directions(rng, count) if not full else entry.verdict if entry else None
+    if verdict is None:
+        notes = tuple(measurement.notes) if not measurement.applies else (*measurement.notes, KINKED)
+        return LeafReport(leaf.name, leaf.like.shape, "inconclusive", kinked=check.kinked, notes=notes)
+    if not verdict.right and not full:
+        some = range(size) if size <= MOST_ENTRIES else np.sort(rng.choice(size, MOST_ENTRIES, replace=False)).tolist()
+        entry = LeafCheck(measurement, check.gradients, check.noise).at_entries(some)
+    return LeafReport(
+        leaf.name,
+        leaf.like.shape,
+        "right" if verdict.right else "wrong",
+        measurement.method,
+        *verdict,
+        entry,
+        check.smooth,
+        check.kinked,
+        tuple(measurement.notes),
+    )
+
+
+def _rows(found: list[dict[int, np.ndarray]], position: int) -> np.ndarray:
+    """One leaf's gradients for all cotangents, one row each."""
+    return np.stack([gradients[position].ravel() for gradients in found])

@@ -1,0 +1,145 @@
+"""n = <u, J v>: the derivative along v of one leaf, measured by calling the operation, with what its error can be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Demands, Line, Slope, best_slope, complex_step
+from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.leaves import Leaf, Values
+from nonlocal_ref.checker.verdict import SAFETY, judge
+
+STRAIGHT = 0.1  # part of rtol that a bend of the function over the step may take
+ENOUGH = 0.5  # part of rtol at which a step need not be improved any further
+
+
+class Measured(NamedTuple):
+    """n for each of K cotangents u."""
+
+    numeric: np.ndarray
+    noise: np.ndarray
+    truncation: np.ndarray
+
+    def agrees(self, other: "Measured", rtol: float) -> bool:
+        """Whether two measurements are equal within their errors."""
+        noise, truncation = self.noise + other.noise, self.truncation + other.truncation
+        rows = zip(self.numeric, other.numeric, noise, truncation, strict=True)
+        return all(judge(float(n), float(m), rtol, float(e), float(t)).right for n, m, e, t in rows)
+
+
+@dataclass
+class Measurement:
+    """How to measure along directions of one leaf; ``method`` and ``notes`` say what was found out on the way."""
+
+    evaluation: Evaluation
+    position: int
+    cotangents: np.ndarray  # (K, outputs)
+    output_noise: np.ndarray  # (outputs,)
+    moved: Values  # all leaves, one unit in the last place away
+    method: str
+    rtol: float
+    eps: float
+    automatic: bool = False  # take another method where the complex step does not hold
+    applies: bool = True  # whether the method can be used for this operation at all
+    confirmed: bool = False  # whether the complex step has been compared with a difference
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.method == "auto":
+            self.method, self.automatic = "complex", True
+
+    @property
+    def leaf(self) -> Leaf:
+        """The array that is moved."""
+        return self.evaluation.arguments.leaves[self.position]
+
+    def along(self, v: np.ndarray, believed: Callable[[Measured], bool]) -> Measured | None:
+        """n for every cotangent; None where the operation has a kink along v, or the method does not apply.
+
+        A complex step that is not ``believed`` (it contradicts the analytic gradient) does not decide alone: it sees no
+        kinks, it is right only for holomorphic functions, and it cannot tell how much cancels inside.
+        """
+        if self.method == "adjoint":
+            return self.by_adjoint(v)
+        if self.method != "complex":
+            return self.by_difference(v)
+        stepped = self.by_complex_step(v)
+        if stepped is None:
+            self.notes.append("does not carry complex numbers through")
+            self.applies = self.automatic
+            self.method = "central" if self.automatic else "complex"
+            return self.by_difference(v) if self.automatic else None
+        if (self.confirmed or not self.automatic) and believed(stepped):
+            return stepped
+        differenced = self.by_difference(v)
+        if differenced is None:
+            return None
+        if stepped.agrees(differenced, self.rtol):
+            self.confirmed = True
+            return stepped._replace(noise=stepped.noise + differenced.noise)
+        self.notes.append("complex step and central difference disagree (not holomorphic); the difference decides")
+        self.method = "central"
+        return differenced
+
+    def by_complex_step(self, v: np.ndarray) -> Measured | None:
+        """ẏ without subtraction; None if the operation does not carry complex numbers through."""
+        h = TINY_STEP * self.leaf.scale
+        slope = complex_step(self.evaluation.line(self.position, v), h)
+        again = complex_step(self.evaluation.line(self.position, v, self.moved), h)
+        return self.exact(slope, again) if np.all(np.isfinite(slope)) else None
+
+    def by_adjoint(self, v: np.ndarray) -> Measured | None:
+        """ẏ = op(v), for an operation that is linear in this argument; None if it is not."""
+        f = self.line_through_zero(self.evaluation.values, v)
+        y = f(1.0)
+        rounding = 64 * self.evaluation.eps * np.max(np.abs(y), initial=0.0)
+        if np.any(f(0.0)) or not np.all(np.abs(f(-2.0) + 2 * y) <= rounding):  # -2 is exact, and tells |x| from x
+            self.notes.append("is not an argument that the operation is linear in, so linear=True does not apply")
+            self.applies = False
+            return None
+        return self.exact(y, self.line_through_zero(self.moved, v)(1.0))
+
+    def by_difference(self, v: np.ndarray) -> Measured | None:
+        """ẏ by central (or fourth-order) differences, with the best of a few steps; None at a kink."""
+        weights = np.abs(self.cotangents)
+        noise = weights @ self.output_noise
+        method = "fourth" if self.method == "fourth" else "central"
+        first_step = self.leaf.scale * self.evaluation.eps ** SLOPES[method].power
+
+        def size(slope: Slope) -> np.ndarray:
+            return np.abs(self.cotangents @ slope.value.ravel())
+
+        def rounding(slope: Slope) -> np.ndarray:
+            return SAFETY * noise * slope.per_noise
+
+        def smooth(slope: Slope) -> bool:
+            return bool(np.all(weights @ slope.bend.ravel() <= STRAIGHT * self.rtol * size(slope) + rounding(slope)))
+
+        def resolved(slope: Slope) -> bool:
+            return bool(np.any(size(slope) > rounding(slope)))
+
+        def error(slope: Slope) -> float:
+            total = float(np.max(weights @ slope.truncation.ravel() + rounding(slope)))
+            return 0.0 if total <= ENOUGH * self.rtol * float(np.max(size(slope))) else total
+
+        f = self.evaluation.line(self.position, v)
+        slope = best_slope(f, method, self.leaf.scale, self.eps, Demands(smooth, resolved, error))
+        if slope is None:
+            return None
+        numeric = self.cotangents @ slope.value.ravel()
+        per_noise = slope.per_noise if resolved(slope) else max(slope.per_noise, 1 / first_step)
+        return Measured(numeric, noise * per_noise, weights @ slope.truncation.ravel())
+
+    def line_through_zero(self, values: Values, v: np.ndarray) -> Line:
+        """f(t) = op(t v), the other leaves as they are."""
+        others = list(values)
+        others[self.position] = np.zeros_like(values[self.position])
+        return self.evaluation.line(self.position, v, others)
+
+    def exact(self, slope: np.ndarray, again: np.ndarray) -> Measured:
+        """A slope without truncation error; ``again`` is the same from inputs one unit in the last place away."""
+        apart = np.nan_to_num(np.abs(again - slope), nan=0.0)
+        noise = np.abs(self.cotangents) @ (self.evaluation.eps * np.abs(slope) + apart).ravel()
+        return Measured(self.cotangents @ slope.ravel(), noise, np.zeros_like(noise))

@@ -1,0 +1,181 @@
+"""What the checker found: numbers as attributes, and text that a person can act on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nonlocal_ref.checker.contract import Problem
+from nonlocal_ref.checker.verdict import Entry
+
+METHOD_NAMES = {
+    "complex": "complex step",
+    "central": "central difference",
+    "fourth": "fourth-order difference",
+    "adjoint": "adjoint identity",
+    "none": "-",
+}
+
+
+@dataclass(frozen=True)
+class LeafReport:
+    """The verdict on the gradient of one array.
+
+    Attributes
+    ----------
+    name, shape
+        Which array: the argument's name, or ``argument.key`` for an array in a dict.
+    status : {"right", "wrong", "inconclusive"}
+    method : {"complex", "central", "fourth", "adjoint", "none"}
+        How the derivative was measured.
+    analytic, numeric : float
+        Of the worst comparison, what backward gave and what was measured: a derivative along a random direction, or in
+        mode "full" an entry of the gradient.
+    error, bound : float
+        Their distance, and how large it may be.
+    worst : tuple of int or None
+        Index of the worst entry, where entries were looked at.
+    worst_entry : Entry or None
+        The verdict on that entry.
+    smooth, kinked : int
+        How many directions or entries were compared, and how many had a kink and were not.
+    notes : tuple of str
+        What else there is to know.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    status: str
+    method: str = "none"
+    analytic: float = np.nan
+    numeric: float = np.nan
+    error: float = np.nan
+    bound: float = np.nan
+    worst_entry: Entry | None = None
+    smooth: int = 0
+    kinked: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> tuple[int, ...] | None:
+        """Index of the worst entry, where entries were looked at."""
+        return None if self.worst_entry is None else self.worst_entry.index
+
+    @property
+    def relative_error(self) -> float:
+        """The error in units of the larger of the two numbers; 0 where both are 0."""
+        largest = max(abs(self.analytic), abs(self.numeric))
+        return self.error / largest if largest > 0 else self.error
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The verdict on an operation; true when every gradient is right and every promise of the contract is kept.
+
+    Attributes
+    ----------
+    op : str
+        Name of the operation.
+    status : {"right", "wrong", "inconclusive"}
+    leaves : tuple of LeafReport
+        One per array that gets a gradient; ``report["theta"]`` finds one by name.
+    problems : tuple of Problem
+        Promises of the contract that were not kept, each with a culprit and a message.
+    constants : tuple of str
+        Float arrays in dicts that the operation returned no gradient for.
+    notes : tuple of str
+        What else there is to know.
+    seed : int
+        ``rng=seed`` repeats the check.
+    mode : {"fast", "full"}
+    directions : int
+    """
+
+    op: str
+    leaves: tuple[LeafReport, ...]
+    problems: tuple[Problem, ...]
+    constants: tuple[str, ...]
+    notes: tuple[str, ...]
+    seed: int
+    mode: str
+    directions: int
+
+    @property
+    def status(self) -> str:
+        """The worst status of all."""
+        found = {leaf.status for leaf in self.leaves}
+        if self.problems or "wrong" in found:
+            return "wrong"
+        return "right" if found == {"right"} else "inconclusive"
+
+    def __bool__(self) -> bool:
+        return self.status == "right"
+
+    def __iter__(self) -> Iterator[LeafReport]:
+        return iter(self.leaves)
+
+    def __getitem__(self, name: str) -> LeafReport:
+        """The report on one array, by name; the key of a dict argument will do where it is the only one."""
+        matches = [leaf for leaf in self.leaves if leaf.name == name]
+        matches = matches or [leaf for leaf in self.leaves if leaf.name.partition(".")[2] == name]
+        if len(matches) != 1:
+            msg = f"no gradient was checked for {name!r}; there are {', '.join(leaf.name for leaf in self.leaves)}"
+            raise KeyError(msg)
+        return matches[0]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        lines = [self._headline(), ""]
+        lines += _table(self.leaves)
+        lines += [f"wrong: {problem.culprit} {problem.message}" for problem in self.problems]
+        for leaf in self.leaves:
+            lines += _remarks(leaf)
+        if self.constants:
+            lines.append(f"constant (no gradient returned): {', '.join(self.constants)}")
+        lines += [f"note: {note}" for note in self.notes]
+        lines.append(f"repeat with rng={self.seed}, mode={self.mode!r}, directions={self.directions}")
+        return "\n".join(lines)
+
+    def _headline(self) -> str:
+        count = len(self.leaves)
+        gradients = "gradient" if count == 1 else "gradients"
+        if self.status == "right":
+            return f"{self.op}: right ({count} {gradients} checked)"
+        bad = [leaf.name for leaf in self.leaves if leaf.status == self.status]
+        culprits = dict.fromkeys([*(problem.culprit for problem in self.problems), *bad])
+        return f"{self.op}: {self.status.upper()}: {', '.join(culprits)}"
+
+
+def _table(leaves: tuple[LeafReport, ...]) -> list[str]:
+    """One row per gradient, columns lined up."""
+    rows = [("gradient of", "shape", "verdict", "backward gives", "measured", "difference", "allowed", "method")]
+    for leaf in leaves:
+        numbers = (f"{leaf.analytic:.8g}", f"{leaf.numeric:.8g}", f"{leaf.error:.1e}", f"{leaf.bound:.1e}")
+        if leaf.method == "none" or leaf.smooth == 0:
+            numbers = ("-",) * 4
+        rows.append((leaf.name, str(leaf.shape), leaf.status, *numbers, METHOD_NAMES[leaf.method]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    right = range(3, 7)
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ] + [""]
+
+
+def _remarks(leaf: LeafReport) -> list[str]:
+    """What to know about one gradient, and where to look first."""
+    lines = [f"{leaf.status}: {leaf.name} {note}" if leaf.status != "right" else f"note: {leaf.name} {note}" for note in leaf.notes]
+    if leaf.status == "wrong" and leaf.worst_entry is not None:
+        index, verdict = leaf.worst_entry
+        lines.append(
+            f"wrong: {leaf.name} is worst at {list(index)}: backward gives {verdict.analytic:.10g}, "
+            f"measured {verdict.numeric:.10g} (difference {verdict.error:.1e}, allowed {verdict.bound:.1e})"
+        )
+    if leaf.kinked:
+        lines.append(f"note: {leaf.name} was compared {leaf.smooth} times, and {leaf.kinked} times there was a kink instead")
+    return lines

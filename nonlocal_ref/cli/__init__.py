@@ -1,0 +1,58 @@
+"""The command line: ``nonlocal-ref tour | denoise``; one file a command.
+
+Exit codes: 0 done; 1 the tour found a wrong number; 2 the command was asked for something it cannot do, one line on
+stderr says what; 130 interrupted.  Libraries that only a command needs are imported inside it.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from nonlocal_ref import __version__
+from nonlocal_ref.cli.denoise_command import add_denoise
+from nonlocal_ref.cli.tour_command import add_tour
+from nonlocal_ref.cli.usage import Parser, UsageError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; None takes those of the process.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Examples
+    --------
+    >>> from nonlocal_ref.cli import main
+    >>> main(["--version"])
+    nonlocal-ref 0...
+    0
+    """
+    try:
+        args = build_parser().parse_args(argv)
+        return int(args.run(args))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SystemExit as stop:  # argparse leaves this way after --help and --version
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        print("nonlocal-ref: interrupted", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> Parser:
+    """All commands and their arguments."""
+    parser = Parser(prog="nonlocal-ref", description="Non-local neural networks and non-local means, to be read.")
+    parser.add_argument("--version", action="version", version=f"nonlocal-ref {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    for add_command in (add_tour, add_denoise):
+        add_command(commands)
+    return parser
