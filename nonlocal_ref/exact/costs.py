@@ -14,8 +14,8 @@ from nonlocal_ref.exact.tiles import Tiling
 # does so many multiply-adds.  The choice is flat where the forms cross, so the order of magnitude will do.
 WALK = 40
 SORT = 3000  # the three sorts and the gathers, a position
-TILE_ROWS = 128  # queries a tile, and at least twice D and E: fewer make thin products, more leave the cache
-TILE_BYTES = {"numpy": 2**23, "other": 2**27}  # and no larger an S than this; a GPU wants few, large launches
+TILE_SIDE = 512  # queries and keys a tile: its matrices stay in a core's cache, its products are not thin
+GPU_TILE_SIDE = 8192  # few, large launches
 THREAD_PAIRS = 2**19  # with fewer pairs starting threads costs more than they gain
 
 
@@ -63,7 +63,7 @@ def dense_cost(s: Sizes) -> Cost:
 
 
 def tiled_cost(s: Sizes, workers: int | None, memory_limit: int | None) -> Cost:
-    """Seven products, and two walks and two exps of a tile that is still in the cache, side by side in the workers."""
+    """Seven products, some walks and two exps over tiles that are still in the cache, side by side in the workers."""
     wanted = workers or (available_workers() if s.pairs >= THREAD_PAIRS else 1)
     tiling = _tiling(s, wanted if s.on_numpy else 1, memory_limit)
     multiply_adds = s.pairs * (4 * s.D + 3 * s.E)
@@ -91,32 +91,29 @@ def available_workers() -> int:
 
 
 def _tiling(s: Sizes, workers: int, memory_limit: int | None) -> Tiling:
-    """Tiles whose S has the wanted size, or as large and as many at a time as the limit leaves room for."""
-    goal = TILE_BYTES["numpy" if s.on_numpy else "other"]
+    """Tiles of the wanted side, or as large and as many at a time as the limit leaves room for."""
+    side = TILE_SIDE if s.on_numpy else GPU_TILE_SIDE
+    pairs = side * side * 4 // s.item  # as many bytes in float64
     if memory_limit is not None:
-        while workers > 1 and _tiled_bytes(s, Tiling(1, 1, workers)) > memory_limit:
+        while workers > 1 and _tiled_bytes(s, Tiling(1, 1, 1, workers)) > memory_limit:
             workers -= 1
-        one_row = Tiling(1, 1, workers)
-        room = memory_limit - _tiled_bytes(s, one_row) + _tile_bytes(s, one_row)
-        goal = min(goal, room * s.M * s.item // max(_tile_bytes(s, one_row), 1))
-    row = s.M * s.item
-    wanted = max(TILE_ROWS, 2 * s.D, 2 * s.E) if s.on_numpy else s.N
-    rows = max(min(goal // row, wanted, s.N), 1)
-    if s.B == 1:  # the queries are all there is to share: as many tiles as workers at least
-        rows = max(min(rows, -(-s.N // workers)), 1)
-    if rows < s.N or memory_limit is not None:
-        return Tiling(1, rows, workers)
-    return Tiling(max(min(goal // (row * max(s.N, 1)), -(-s.B // workers)), 1), rows, workers)
-
-
-def _tile_bytes(s: Sizes, tiling: Tiling) -> int:
-    """S, exp(S), dS of the tiles that are being computed, and what the mask makes of them."""
-    numbers = 3 * s.item + (2 * s.item + 2 if s.mask else 0)
-    return tiling.workers * tiling.elements * tiling.rows * s.M * numbers
+        least = Tiling(1, 1, 1, workers)
+        room = memory_limit - _tiled_bytes(s, least)
+        a_pair = _tiled_bytes(s, Tiling(1, 2, 1, workers)) - _tiled_bytes(s, least)
+        pairs = max(min(pairs, 1 + room // a_pair), 1)
+    share = -(-s.N // workers) if s.B == 1 else s.N  # one batch element: as many tiles as workers at least
+    rows = max(min(side, pairs, share), 1)
+    keys = max(min(pairs // rows, s.M), 1)
+    elements = 1
+    if rows >= s.N and keys >= s.M and memory_limit is None:
+        elements = max(min(pairs // (rows * keys), -(-s.B // workers)), 1)
+    return Tiling(elements, rows, keys, workers)
 
 
 def _tiled_bytes(s: Sizes, tiling: Tiling) -> int:
-    """The tiles, the copies of θ, dy, φ, g with one column more, dφ and dg of a tile and of those before it."""
-    copies = s.B * (s.N * (2 * s.D + s.E + 4) + s.M * (s.D + s.E + 2))
-    partial = tiling.workers * tiling.elements * s.M * 2 * (s.D + s.E)
-    return _tile_bytes(s, tiling) + (copies + partial) * s.item
+    """S, P, dS of the tiles at work; lse, D, a scaled θ, y and dθ again as they are joined; dφ and dg a worker."""
+    numbers = 3 * s.item + (s.item + 1 if s.mask else 0)
+    at_work = tiling.workers * tiling.elements * tiling.rows * tiling.keys * numbers
+    rows = s.B * s.N * (2 * s.D + s.E + 3)
+    sums = (1 + tiling.workers * min(s.B, tiling.elements + 1)) * s.M * (s.D + s.E)
+    return at_work + (rows + sums) * s.item

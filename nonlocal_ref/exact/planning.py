@@ -34,8 +34,8 @@ class Plan:
         What was asked for.
     method : str
         "dense", "tiled", "reassociated" or "sorted".
-    tile_rows, tile_elements : int
-        Queries a tile, and whole batch elements a tile where one is small; 0 where the form has no tiles.
+    tile_rows, tile_keys, tile_elements : int
+        Queries and keys a tile, and whole batch elements a tile where one is small; 0 where the form has no tiles.
     workers : int
         Python threads; 1 means none beside those of the BLAS.
     operations : int
@@ -55,6 +55,7 @@ class Plan:
     dtype: str
     method: str
     tile_rows: int
+    tile_keys: int
     tile_elements: int
     workers: int
     operations: int
@@ -64,14 +65,15 @@ class Plan:
     @property
     def tiling(self) -> Tiling:
         """The tiles as the tiled form takes them."""
-        return Tiling(max(self.tile_elements, 1), max(self.tile_rows, 1), self.workers)
+        return Tiling(max(self.tile_elements, 1), max(self.tile_rows, 1), max(self.tile_keys, 1), self.workers)
 
     def __str__(self) -> str:
         """One paragraph."""
         tiles = ""
         if self.tile_rows:
-            many = f"{self.tile_elements} batch elements" if self.tile_elements > 1 else f"{self.tile_rows} queries"
-            tiles = f" in tiles of {many}, {self.workers} worker{'s' if self.workers > 1 else ''}"
+            many = f"{self.tile_elements} batch elements of " if self.tile_elements > 1 else ""
+            tiles = f" in tiles of {many}{self.tile_rows} queries and {self.tile_keys} keys"
+            tiles += f", {self.workers} worker{'s' if self.workers > 1 else ''}"
         return (
             f"{self.variant}, B={self.B} N={self.N} M={self.M} D={self.D} E={self.E} {self.dtype}: "
             f"{self.method}{tiles}; "
@@ -166,9 +168,9 @@ def plan(
         msg = f"memory_limit must be at least {least} bytes for {variant!r} with {sizes}, got {memory_limit}"
         raise ValueError(msg)
     best = min(fitting, key=lambda cost: cost.time)
-    tiling = best.tiling or Tiling(0, 0)
+    tiling = best.tiling or Tiling(0, 0, 0)
     return Plan(
-        *(variant, B, N, M, D, E, kind, best.form, tiling.rows, tiling.elements, tiling.workers),
+        *(variant, B, N, M, D, E, kind, best.form, tiling.rows, tiling.keys, tiling.elements, tiling.workers),
         operations=2 * best.multiply_adds,
         peak_bytes=best.peak_bytes,
         reason=_reason(best, costs, sizes, method, memory_limit),

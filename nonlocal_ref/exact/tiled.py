@@ -1,16 +1,17 @@
-"""Softmax, eqs. (2) and (3), without the N x M matrix: walk over tiles of queries, keep one number a row.
+"""Softmax, eqs. (2) and (3), without the N x M matrix: walk over tiles of pairs, keep one number a row.
 
-    forward, a tile:   S = θ φᵀ,  m = max_j S,  P' = exp(S - m),  [Y', l] = P' [g, 1],  y = Y' / l,  lse = m + log l
-    backward, a tile:  P = exp(S - lse),  dS = P * (dY gᵀ - D) with D_i = dy_i · y_i,
-                       dθ = dS φ,  dφ += dSᵀ θ,  dg += Pᵀ dY
+A tile is some queries i against some keys j.  Forward, the keys go by tile after tile; m is the largest logit so far,
+and what was summed under an older m is scaled down to the new one:
 
-P is computed again in the backward pass instead of being kept: seven matrix products and two exps in all, against six
-and one of the dense form.  D_i = Σ_j dP_ij P_ij is the dot product of the softmax's backward: Σ_j P_ij (dy_i · g_j) =
-dy_i · y_i.  One column more in each product does what would be one more walk over the tile: the row sum l is P' times
-ones, and - lse_i and - D_i enter S and dP as the product with a key column of ones.
+    S = θ φᵀ,  m' = max(m, max_j S),  P = exp(S - m'),  l' = l exp(m - m') + Σ_j P,  y' = y exp(m - m') + P g
+
+At the end y / l is the output, and lse = m + log l is all that is kept of the row.  Backward, a tile at a time:
+
+    P = exp(S - lse),  dS = P * (dY gᵀ - D),  dθ += dS φ,  dφ += dSᵀ θ,  dg += Pᵀ dY,  with D_i = dy_i · y_i
+
+P is computed again instead of being kept: seven matrix products and two exps in all, against six and one of the dense
+form.  D_i is the dot product of the softmax's backward: Σ_j P_ij dP_ij = Σ_j P_ij (dy_i · g_j) = dy_i · y_i.
 """
-
-from typing import Any
 
 from nonlocal_ref.backend import Array, array_namespace, device
 from nonlocal_ref.exact.tiles import Arrays, Tile, Tiling, walk
@@ -34,54 +35,64 @@ def tiled(
     """
     xp = array_namespace(theta, phi, g)
     queries = theta if scale is None else theta * scale
-    values = _with_column(g, 1)
+    key_tiles = tiling.key_tiles(phi.shape[1])
+    zero, lowest = constant(0, theta), constant(-xp.inf, theta)
+
+    def logits(tile: Tile, rows: Array, keys: slice) -> Array:
+        s = rows @ xp.matrix_transpose(tile.keys_of(phi, keys))
+        return s if mask is None else xp.where(tile.of_mask(mask, keys), s, lowest)
+
+    def finite_or_zero(top: Array) -> Array:
+        """The shift: the largest logit so far, or 0 where all were -inf, since -inf - (-inf) is NaN."""
+        return xp.where(top == lowest, zero, top)
 
     def forward_tile(tile: Tile) -> tuple[Arrays, Arrays]:
-        logits = tile.of(queries) @ xp.matrix_transpose(tile.keys_of(phi))
-        allowed, any_allowed = _allow(logits, mask, tile)
-        row_max = xp.max(allowed, axis=-1, keepdims=True)
-        shift = row_max if mask is None else xp.where(any_allowed, row_max, constant(0, row_max))
-        sums = xp.exp(allowed - shift) @ tile.keys_of(values)
-        row_sum = sums[:, :, -1:]
-        total = row_sum if mask is None else xp.where(any_allowed, row_sum, constant(1, row_sum))
-        return (sums[:, :, :-1] / total, shift + xp.log(total)), ()
+        rows = tile.of(queries)
+        top = xp.full((*rows.shape[:2], 1), -xp.inf, dtype=theta.dtype, device=device(theta))
+        total = xp.zeros_like(top)
+        sums = xp.zeros((*rows.shape[:2], g.shape[2]), dtype=theta.dtype, device=device(theta))
+        for keys in key_tiles:
+            s = logits(tile, rows, keys)
+            new_top = xp.maximum(top, xp.max(s, axis=-1, keepdims=True))
+            shift = finite_or_zero(new_top)
+            p = xp.exp(s - shift)
+            fade = xp.exp(top - shift)  # 0 for the first tile
+            total = total * fade + xp.sum(p, axis=-1, keepdims=True)
+            sums = sums * fade + p @ tile.keys_of(g, keys)
+            top = new_top
+        if mask is not None:  # nothing allowed: total 1 and lse 0, so that nothing is 0 / 0
+            total = xp.where(_any_allowed(tile, mask, total), total, constant(1, total))
+        return (sums / total, finite_or_zero(top) + xp.log(total)), ()
 
     (y, lse), _ = walk(forward_tile, tiling, *theta.shape[:2])
     tap("y", y)
 
     def backward(dy: Array) -> tuple[Array, Array, Array]:
         d = xp.sum(dy * y, axis=-1, keepdims=True)
-        queries_lse = xp.concat([queries, -lse], axis=-1)
-        dy_d = xp.concat([dy, -d], axis=-1)
-        keys = _with_column(phi, 1)
 
         def backward_tile(tile: Tile) -> tuple[Arrays, Arrays]:
-            logits = tile.of(queries_lse) @ xp.matrix_transpose(tile.keys_of(keys))
-            p = xp.exp(_allow(logits, mask, tile)[0])
-            ds = tile.of(dy_d) @ xp.matrix_transpose(tile.keys_of(values))
-            ds *= p
-            dtheta = ds @ tile.keys_of(phi)
-            dphi = xp.matrix_transpose(ds) @ tile.of(queries)
-            dg = xp.matrix_transpose(p) @ tile.of(dy)
-            return (dtheta if scale is None else dtheta * scale,), (dphi, dg)
+            rows, lse_rows, dy_rows, d_rows = (tile.of(x) for x in (queries, lse, dy, d))
+            dtheta, dphi, dg = xp.zeros_like(rows), [], []
+            for keys in key_tiles:
+                s = logits(tile, rows, keys)
+                s -= lse_rows  # this tile's own array, as ds below
+                p = xp.exp(s)
+                ds = dy_rows @ xp.matrix_transpose(tile.keys_of(g, keys))
+                ds -= d_rows
+                ds *= p
+                dtheta += ds @ tile.keys_of(phi, keys)
+                dphi.append(xp.matrix_transpose(ds) @ rows)
+                dg.append(xp.matrix_transpose(p) @ dy_rows)
+            return (dtheta if scale is None else dtheta * scale,), (*dphi, *dg)
 
-        (dtheta,), (dphi, dg) = walk(backward_tile, tiling, *theta.shape[:2])
-        return dtheta, dphi, dg
+        (dtheta,), by_key_tile = walk(backward_tile, tiling, *theta.shape[:2])
+        count = len(key_tiles)
+        return dtheta, xp.concat(by_key_tile[:count], axis=1), xp.concat(by_key_tile[count:], axis=1)
 
     return y, backward
 
 
-def _with_column(x: Array, value: float) -> Array:
-    """One more column that holds ``value``.  x (B, M, E) -> (B, M, E + 1)."""
-    xp = array_namespace(x)
-    column = xp.full((*x.shape[:2], 1), value, dtype=x.dtype, device=device(x))
-    return xp.concat([x, column], axis=-1)
-
-
-def _allow(logits: Array, mask: Array | None, tile: Tile) -> tuple[Array, Any]:
-    """The logits with -inf where the mask forbids, and which rows have a candidate (None: all)."""
-    if mask is None:
-        return logits, None
-    xp = array_namespace(logits)
-    pairs = xp.broadcast_to(tile.of_mask(mask), logits.shape)
-    return xp.where(pairs, logits, constant(-xp.inf, logits)), xp.any(pairs, axis=-1, keepdims=True)
+def _any_allowed(tile: Tile, mask: Array, like: Array) -> Array:
+    """Which queries of the tile have a candidate.  like (b, n, 1) -> (b, n, 1)."""
+    xp = array_namespace(mask)
+    return xp.broadcast_to(xp.any(tile.of_mask(mask, slice(None)), axis=-1, keepdims=True), like.shape)

@@ -1,7 +1,7 @@
-"""How the pairs (i, j) are cut into tiles of queries, and how what the tiles give is put together again.
+"""How the pairs (i, j) are cut into tiles, and how what the tiles give is put together again.
 
-A tile is a slice of the batch and a slice of the queries, with all their keys: either several whole batch elements, or
-some rows of one of them.
+A tile is a slice of the batch and a slice of the queries; its keys go by slice after slice.  Where batch elements are
+small, a tile holds several whole ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,22 +24,23 @@ class Tile(NamedTuple):
         """The tile of an array (B, N, ...)."""
         return x[self.batch, self.rows, :]
 
-    def keys_of(self, x: Array) -> Array:
-        """The keys of the tile, from an array (B, M, ...)."""
-        return x[self.batch, :, :]
+    def keys_of(self, x: Array, keys: slice) -> Array:
+        """Some keys of the tile, from an array (B, M, ...)."""
+        return x[self.batch, keys, :]
 
-    def of_mask(self, mask: Array) -> Array:
-        """The tile of a mask that broadcasts to (B, N, M)."""
+    def of_mask(self, mask: Array, keys: slice) -> Array:
+        """The tile and some of its keys, from a mask that broadcasts to (B, N, M)."""
         full = array_namespace(mask).reshape(mask, (1,) * (3 - mask.ndim) + tuple(mask.shape))
-        batch = self.batch if full.shape[0] > 1 else slice(None)
-        return full[batch, self.rows if full.shape[1] > 1 else slice(None), :]
+        wanted = zip((self.batch, self.rows, keys), full.shape, strict=True)
+        return full[tuple(part if size > 1 else slice(None) for part, size in wanted)]
 
 
 class Tiling(NamedTuple):
-    """Tiles of ``rows`` queries, or of ``elements`` whole batch elements where one is small; threads to share them."""
+    """Tiles of ``rows`` queries (``elements`` whole batch elements where one is small) and ``keys`` keys; threads."""
 
     elements: int
     rows: int
+    keys: int
     workers: int = 1
 
     def tiles(self, batch: int, queries: int) -> list[Tile]:
@@ -49,6 +50,10 @@ class Tiling(NamedTuple):
             for b in range(0, max(batch, 1), self.elements)
             for i in range(0, max(queries, 1), self.rows)
         ]
+
+    def key_tiles(self, keys: int) -> list[slice]:
+        """The M keys in slices."""
+        return [slice(j, min(j + self.keys, keys)) for j in range(0, keys, self.keys)]
 
 
 @dataclass

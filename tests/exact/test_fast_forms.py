@@ -2,6 +2,7 @@
 
 from functools import partial
 from importlib import import_module
+from itertools import product
 
 import numpy as np
 import pytest
@@ -82,10 +83,33 @@ def test_the_tiled_form_equals_the_dense_form_for_every_tile_size(shape, seed, w
     arrays, dy = draw(rng, "gaussian", shape)
     y, backward = dense(gaussian, *arrays)
     expected, scales = (y, *backward(dy)), magnitudes("gaussian", arrays, dy)
-    for rows in range(1, shape[1] + 1):
+    for rows, keys in product(range(1, shape[1] + 1), range(1, shape[2] + 1)):
         for elements in range(1, shape[0] + 1) if rows == shape[1] else (1,):
-            y_tiled, tiled_backward = tiled(*arrays, tiling=Tiling(elements, rows, workers))
+            y_tiled, tiled_backward = tiled(*arrays, tiling=Tiling(elements, rows, keys, workers))
             assert_same(expected, (y_tiled, *tiled_backward(dy)), scales, NUMPY.eps)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 5))
+def test_the_tiled_form_equals_the_dense_form_under_a_mask_for_every_tile_size(seed, rows, keys):
+    rng = np.random.default_rng(seed)
+    arrays, dy = draw(rng, "gaussian", (2, 4, 5, 3, 2))
+    mask = rng.random((2, 4, 5)) < 0.3  # whole tiles without a candidate, and whole rows
+    y, backward = dense(partial(gaussian, mask=mask), *arrays)
+    y_tiled, tiled_backward = tiled(*arrays, tiling=Tiling(1, rows, keys), mask=mask)
+    scales = magnitudes("gaussian", arrays, dy, mask=mask)
+    assert_same((y, *backward(dy)), (y_tiled, *tiled_backward(dy)), scales, NUMPY.eps)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_a_tile_of_keys_whose_logits_are_all_minus_infinity_changes_nothing(seed, keys):
+    """A running maximum of -inf must not turn into -inf - (-inf)."""
+    rng = np.random.default_rng(seed)
+    (theta, phi, g), _ = draw(rng, "gaussian", (1, 3, 4, 1, 2))
+    theta = np.abs(theta) + 0.5
+    phi[0, rng.permutation(4)[: rng.integers(1, 4)]] = -np.inf
+    y, _ = tiled(theta, phi, g, tiling=Tiling(1, 2, keys))
+    expected, _ = dense(gaussian, theta, phi, g)
+    np.testing.assert_allclose(y, expected, rtol=1e-13)  # a handful of roundings of numbers of size one
 
 
 @pytest.mark.parametrize("mask_shape", [(2, 5, 7), (5, 7), (1, 7), (7,), (2, 1, 7), (2, 5, 1), (1,)])
@@ -159,7 +183,7 @@ def test_an_off_by_one_tile_is_rejected(rng, monkeypatch):
     arrays, dy = draw(rng, "gaussian", (1, 6, 5, 3, 2))
     right = Tiling.tiles
     monkeypatch.setattr(Tiling, "tiles", lambda self, *sizes: [off_by_one(tile) for tile in right(self, *sizes)])
-    y, backward = tiled(*arrays, tiling=Tiling(1, 2))
+    y, backward = tiled(*arrays, tiling=Tiling(1, 2, 3))
     results = (y, *backward(dy))
     monkeypatch.undo()
     expected, _ = both("gaussian", arrays, dy)
