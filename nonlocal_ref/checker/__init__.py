@@ -1,4 +1,4 @@
-"""The gradient checker: is ``backward`` the derivative of ``op``, and does it keep its promises?
+"""The gradient checker: whether ``backward`` is the derivative of ``op``, and keeps its promises.
 
 From the question to the files:
 

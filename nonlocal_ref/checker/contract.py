@@ -108,7 +108,7 @@ def run(op: Callable[..., Any], arguments: Arguments, values: Values, convert: C
     y, backward = result
     if not is_array_api_obj(y):
         raise ContractError("y", f"must be an array, got {_kind(y)}")
-    y_values, y_like = to_numpy(y), like(y)
+    y_values, y_like = _to_host("y", y), like(y)
     if y_values.dtype.kind != "f":
         raise ContractError("y", f"must be real and floating to have a derivative, got {y_values.dtype}")
     leader = like(next(x for x, leaf in zip(arrays, arguments.leaves, strict=True) if leaf.floating))
@@ -133,7 +133,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
         raise ContractError("backward", f"{needs}, got {len(returned)}{hint}")
     found: dict[int, Any] = {}
     for i, dx in zip(wanted, returned, strict=True):
-        keys = {leaf.key: position for position, leaf in enumerate(arguments.leaves) if leaf.argument == i and leaf.floating}
+        keys = {leaf.key: p for p, leaf in enumerate(arguments.leaves) if leaf.argument == i and leaf.floating}
         if not isinstance(arguments.given[i], dict):
             found[keys[None]] = dx
         elif isinstance(dx, dict) and dx and dx.keys() <= keys.keys():
@@ -152,7 +152,7 @@ def unusable(leaf: Leaf, dx: Any) -> str | None:
         return f"gets {_kind(dx)} for a gradient, it must be an array"
     if tuple(dx.shape) != leaf.like.shape:
         return f"has shape {leaf.like.shape}, its gradient has shape {tuple(dx.shape)}"
-    values = to_numpy(dx)
+    values = _to_host(leaf.name, dx)
     if values.dtype.kind != "f":
         return f"is {leaf.values.dtype}, its gradient is {values.dtype}"
     return None if np.all(np.isfinite(values)) else f"has a gradient that is not finite: {_first_bad(values)}"
@@ -176,6 +176,14 @@ def _guarded(culprit: str, function: Callable[..., Any], *args: Any) -> Any:
         last = traceback.extract_tb(error.__traceback__)[-1]
         said = "".join(traceback.format_exception_only(error)).strip()
         raise ContractError(culprit, f"raised {said} (in {last.name}, line {last.lineno})") from error
+
+
+def _to_host(culprit: str, x: Array) -> np.ndarray:
+    """Copy to the host what the user's function made, of whatever library and dtype that is."""
+    try:
+        return to_numpy(x)
+    except Exception as error:
+        raise ContractError(culprit, f"has values that cannot be read on the host: {error}") from error
 
 
 def _kind(x: Any) -> str:

@@ -5,9 +5,9 @@
 ``f`` takes a number and gives an array; ``h`` is a small step.  Three ways to f'(0), and what each costs in accuracy
 (ε is the relative rounding error of f, |f| stands for the size of the terms that f sums):
 
-    central        (f(h) - f(-h)) / 2h                              h²/6 f‴  + ε|f| / h        best h ~ ε^(1/3)
+    central        (f(h) - f(-h)) / 2h                              h²/6 f‴   + ε|f| / h        best h ~ ε^(1/3)
     fourth order   (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h      h⁴/30 f⁗′ + 1.5 ε|f| / h    best h ~ ε^(1/5)
-    complex step   Im f(ih) / h                                     h²/6 f‴  + ε|f′|            h as small as you like
+    complex step   Im f(ih) / h                                     h²/6 f‴   + ε|f′|           h as small as you like
 
 The first two subtract numbers that are nearly equal: a smaller step leaves fewer digits.  The complex step subtracts
 nothing, so its step can be so small that h² vanishes beside 1; but op must be built from functions that are
@@ -21,53 +21,55 @@ from typing import NamedTuple
 
 import numpy as np
 
-Line = Callable[[complex], np.ndarray]
+from nonlocal_ref.backend import Array
+
+Line = Callable[[complex], Array]
 
 TINY_STEP = 2.0**-100  # its square, 6e-61, is nothing beside 1 in any dtype
 
 
-class Slope(NamedTuple):
-    """A measured f'(0) and what is known about its error, entry by entry."""
-
-    value: np.ndarray
-    truncation: np.ndarray  # estimated from a second step
-    per_noise: float  # an error of 1 in f is an error of this much in the slope
-    bend: np.ndarray  # about 0 where f is smooth, the jump of the slope where it has a kink
-
-
-def complex_step(f: Line, h: float) -> np.ndarray:
+def complex_step(f: Line, h: float) -> Array:
     """f'(0) = Im f(ih) / h + O(h²)."""
     return np.imag(f(1j * h)) / h
 
 
-def central(f: Line, h: float) -> np.ndarray:
+def central(f: Line, h: float) -> Array:
     """f'(0) = (f(h) - f(-h)) / 2h + O(h²)."""
     return (f(h) - f(-h)) / (2 * h)
 
 
-def fourth_order(f: Line, h: float) -> np.ndarray:
+def fourth_order(f: Line, h: float) -> Array:
     """f'(0) = (4 central(h) - central(2h)) / 3 + O(h⁴): the h² terms of the two cancel (Richardson)."""
     return (4 * central(f, h) - central(f, 2 * h)) / 3
 
 
-def one_sided_gap(f: Line, h: float) -> np.ndarray:
+def one_sided_gap(f: Line, h: float) -> Array:
     """Slope to the right minus slope to the left: h f″ + O(h³) where f is smooth, the jump at a kink for every h."""
     return (f(h) - 2 * f(0) + f(-h)) / h
 
 
-def bend(f: Line, h: float) -> np.ndarray:
+def bend(f: Line, h: float) -> Array:
     """Whether the gap shrinks with the step: gap(2h) - 2 gap(h) is O(h³) where f is smooth and -jump at a kink."""
     return np.abs(one_sided_gap(f, 2 * h) - 2 * one_sided_gap(f, h))
 
 
+class Slope(NamedTuple):
+    """A measured f'(0) and what is known about its error."""
+
+    value: Array
+    truncation: Array  # estimated from a second step
+    per_noise: float  # an error of 1 in f is an error of this much in the slope
+    bend: Array
+
+
 def central_slope(f: Line, h: float) -> Slope:
-    """Central difference; central(2h) has four times its truncation error, so a third of their distance estimates it."""
+    """Central difference; at 2h its truncation is four times as large, so a third of the distance estimates it."""
     value = central(f, h)
     return Slope(value, np.abs(central(f, 2 * h) - value) / 3, 1 / h, bend(f, h))
 
 
 def fourth_order_slope(f: Line, h: float) -> Slope:
-    """Fourth-order difference; twice the step has sixteen times its truncation error."""
+    """Fourth-order difference; at 2h its truncation error is sixteen times as large."""
     value = fourth_order(f, h)
     return Slope(value, np.abs(fourth_order(f, 2 * h) - value) / 15, 1.5 / h, bend(f, h))
 
@@ -81,23 +83,24 @@ class SlopeMethod(NamedTuple):
 
 SLOPES = {"central": SlopeMethod(central_slope, 1 / 3), "fourth": SlopeMethod(fourth_order_slope, 1 / 5)}
 STRIDE = 2.0**4  # from one step to the next
-STRIDES_DOWN = 3
+STRIDES_UP, STRIDES_DOWN = 9, 3
 
 
 class Demands(NamedTuple):
-    """What a slope must be to be taken: three questions about it."""
+    """Three questions about a slope."""
 
     smooth: Callable[[Slope], bool]  # is f straight enough over the step?
-    resolved: Callable[[Slope], bool]  # does it stand out of the rounding?
+    resolved: Callable[[Slope], bool]  # does the slope stand out of the rounding?
     error: Callable[[Slope], float]  # how far off may it be?  0 = good enough
 
 
 def best_slope(f: Line, method: str, unit: float, eps: float, demands: Demands) -> Slope | None:
     """The slope with the smallest error over a few steps; None if f bends over every one of them.
 
-    The first step balances truncation and rounding for an f that changes over a length of ``unit``.  If f bends over it,
-    shorter steps are tried.  If the rounding shows, longer ones are, up to ``unit``; not for a slope that is lost in the
-    rounding, though: a flat f looks straight over any step, whatever cancels inside.
+    The first step balances truncation and rounding for an f that changes over a length of ``unit``.  If f bends over
+    it, shorter steps are tried.  If the rounding shows, longer ones are, up to ``unit``.  A slope that is lost in the
+    rounding is taken from the first step alone: a flat f looks straight over any longer one, whatever cancels inside,
+    and stairs (a function that is rounded coarsely inside) look flat over a shorter one.
     """
     measure, power = SLOPES[method]
     first = unit * eps**power
@@ -105,14 +108,17 @@ def best_slope(f: Line, method: str, unit: float, eps: float, demands: Demands) 
     best = slope if demands.smooth(slope) else None
     if best is not None and not demands.resolved(best):
         return best
-    longer = [first * STRIDE**k for k in range(1, 10) if best is not None and first * STRIDE**k <= unit]
+    longer = [first * STRIDE**k for k in range(1, STRIDES_UP + 1) if best is not None]
     shorter = [first / STRIDE**k for k in range(1, STRIDES_DOWN + 1)]
     for steps in (longer, shorter):
         for h in steps:
             if best is not None and demands.error(best) == 0:
                 return best
+            if h > unit:
+                break
             slope = measure(f, h)
-            if demands.smooth(slope) and (best is None or demands.error(slope) < demands.error(best)):
+            fits = demands.smooth(slope) and demands.resolved(slope)
+            if fits and (best is None or demands.error(slope) < demands.error(best)):
                 best = slope
             elif best is not None:
                 break

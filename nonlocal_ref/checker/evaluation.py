@@ -7,6 +7,7 @@ else (an operation that is made for float32 alone) as they were given.
 
 import warnings
 from functools import cache
+from typing import Any
 
 import numpy as np
 from array_api_compat import numpy as xp_numpy
@@ -68,7 +69,7 @@ class Evaluation:
         base = self.values if values is None else values
 
         @cache
-        def f(t: complex) -> np.ndarray:
+        def f(t: Any) -> np.ndarray:
             moved = list(base)
             moved[position] = base[position] + t * v
             return self._carried(moved) if isinstance(t, complex) else self._stepped(moved)

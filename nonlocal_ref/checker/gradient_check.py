@@ -1,4 +1,4 @@
-"""`gradcheck` and `check_gradients`: is ``backward`` the derivative of ``op``, and does it keep its promises?"""
+"""The two public functions: whether ``backward`` is the derivative of ``op``, and keeps its promises."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -46,17 +46,17 @@ def gradcheck(
     mode : {"fast", "full"}
         "fast": random directions, at a cost that does not grow with the arrays.  "full": entry by entry.
     method : {"auto", "complex", "central", "fourth"}
-        How to measure: "complex" step; "central" differences; "fourth"-order differences.  "auto" takes the complex step
-        where the operation carries complex numbers through, compares it once with a central difference, and falls
+        How to measure: "complex" step; "central" differences; "fourth"-order differences.  "auto" takes the complex
+        step where the operation carries complex numbers through, compares it once with a central difference, and falls
         back on central differences where it does not hold.
     directions : int
         Random cotangents, and in mode "fast" random directions per array: each direction is tried with each cotangent.
     rtol : float, optional
         Relative error to overlook; 1e-7 by default, for float32 30 ε = 3.6e-6.
     linear : bool
-        The operation is linear in each array on its own (a matrix product, a convolution, a sum: nothing added that does
-        not depend on it).  Then op(v) is the derivative along v, and <u, op(v)> = <backward(u), v> is checked without
-        any differences.
+        The operation is linear in each array on its own, the others held (a matrix product, a convolution; not x W + b,
+        where b is added to what depends on x).  Then op(v) is the derivative along v, and <u, op(v)> = <backward(u), v>
+        is checked without any differences.
     names : sequence of str, optional
         One name per argument, constants too; from the signature by default.
 
@@ -103,18 +103,7 @@ def gradcheck(
     >>> report.status, report["x"].worst
     ('wrong', (2,))
     """
-    if not callable(op):
-        msg = f"op must be callable, got {type(op).__name__}"
-        raise TypeError(msg)
-    check_choice("mode", mode, MODES)
-    check_choice("method", method, METHODS)
-    check_choice("linear", linear, (True, False))
-    check_integer("directions", directions, least=1)
-    if rtol is not None:
-        check_number("rtol", rtol, lambda value: 0 < value < 1, "between 0 and 1")
-    if linear and method != "auto":
-        msg = f"linear=True measures without differences; leave method='auto', got {method!r}"
-        raise ValueError(msg)
+    check_options(op, mode, method, directions, rtol, linear)
     seed = read_seed(rng)
     arguments = read_arguments(op, args, names)
     report = partial(Report, operation_name(op), seed=seed, mode=mode, directions=directions)
@@ -176,6 +165,22 @@ def check_gradients(
     )
     if not report:
         raise AssertionError(str(report))
+
+
+def check_options(op: Any, mode: Any, method: Any, directions: Any, rtol: Any, linear: Any) -> None:
+    """Refuse options that do not fit, before anything is called."""
+    if not callable(op):
+        msg = f"op must be callable, got {type(op).__name__}"
+        raise TypeError(msg)
+    check_choice("mode", mode, MODES)
+    check_choice("method", method, METHODS)
+    check_choice("linear", linear, (True, False))
+    check_integer("directions", directions, least=1)
+    if rtol is not None:
+        check_number("rtol", rtol, lambda value: 0 < value < 1, "between 0 and 1")
+    if linear and method != "auto":
+        msg = f"linear=True measures without differences; leave method='auto', got {method!r}"
+        raise ValueError(msg)
 
 
 def read_seed(rng: np.random.Generator | int | None) -> int:

@@ -35,11 +35,11 @@ class LeafCheck:
         with np.errstate(all="ignore"):  # steps out of the domain of op show as NaN
             measured = self.measurement.along(v, believed=lambda stepped: verdict(stepped).right)
         self.smooth += measured is not None
-        self.kinked += measured is None
+        self.kinked += measured is None and self.measurement.applies
         return None if measured is None else verdict(measured)
 
-    def along_directions(self, rng: np.random.Generator, count: int) -> Verdict | None:
-        """The worst of some random directions; where one has a kink another is drawn, with half as many entries moving."""
+    def along_directions(self, rng: np.random.Generator, count: int) -> list[Verdict]:
+        """Random directions; where one has a kink another is drawn, with half as many entries moving each time."""
         verdicts = []
         for _ in range(count):
             verdict = self.compare(self.draw(rng))
@@ -48,7 +48,7 @@ class LeafCheck:
             if verdict is None:
                 break
             verdicts.append(verdict)
-        return worst(verdicts) if verdicts else None
+        return verdicts
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """A random direction; after k kinks only one entry in 2 ** k moves, at least one."""
@@ -56,9 +56,9 @@ class LeafCheck:
         order = rng.permutation(v.size).reshape(self.shape)
         return np.where(order < max(v.size >> self.kinked, 1), v, 0.0)
 
-    def at_entries(self, entries: Iterable[int]) -> Entry | None:
-        """The worst of some entries: v is a unit vector, so a and n are entries of the gradient."""
-        found: list[Entry] = []
+    def at_entries(self, entries: Iterable[int]) -> list[Entry]:
+        """Entry by entry: v is a unit vector, so a and n are entries of the gradient."""
+        found = []
         for entry in entries:
             v = np.zeros(self.shape)
             index = tuple(int(i) for i in np.unravel_index(entry, self.shape))
@@ -66,4 +66,4 @@ class LeafCheck:
             verdict = self.compare(v)
             if verdict is not None:
                 found.append(Entry(index, verdict))
-        return max(found, key=lambda entry: (not entry.verdict.right, entry.verdict.error), default=None)
+        return found

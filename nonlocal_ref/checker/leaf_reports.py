@@ -10,10 +10,10 @@ from nonlocal_ref.checker.measurement import Measurement
 from nonlocal_ref.checker.noise import RUNS, moved_by_one_ulp, output_noise, sample_gradients
 from nonlocal_ref.checker.observation import Observation
 from nonlocal_ref.checker.report import LeafReport
-from nonlocal_ref.checker.verdict import default_rtol
+from nonlocal_ref.checker.verdict import default_rtol, worst
 
-MOST_ENTRIES = 256  # looked at to name the worst entry of a gradient that random directions found to be wrong
-KINKED = "has a kink in every direction tried (or the operation rounds far more coarsely inside than its dtype)"
+MOST_ENTRIES = 128  # looked at to name the worst entry of a gradient that random directions found to be wrong
+KINKED = "a kink in every direction tried (or the operation rounds far more coarsely inside than its dtype)"
 
 
 def check_leaves(
@@ -41,7 +41,7 @@ def check_leaves(
             reports.append(LeafReport(leaf.name, leaf.like.shape, "wrong"))
             continue
         if leaf.values.size == 0:
-            reports.append(LeafReport(leaf.name, leaf.like.shape, "right", notes=("has no entries",)))
+            reports.append(LeafReport(leaf.name, leaf.like.shape, "right", notes=("no entries",)))
             continue
         eps = float(finer.precision(position).eps)
         measurement = Measurement(
@@ -65,7 +65,7 @@ def check_leaves(
                 method="central",
                 rtol=max(measurement.rtol, default_rtol(coarse_eps)),
                 eps=coarse_eps,
-                notes=[f"is right in float64, but beyond rounding off in {leaf.values.dtype}"],
+                notes=[f"right in float64, but in {leaf.values.dtype} farther off than its rounding"],
             )
             own = LeafCheck(coarse, _rows(observation.gradients, position), _rows(observation.noise, position))
             in_its_dtype = check_leaf(own, rng, 1, full=False)
@@ -75,24 +75,26 @@ def check_leaves(
 
 
 def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: bool) -> LeafReport:
-    """Random directions, or every entry; a gradient that is wrong along a direction is then looked at entry by entry."""
+    """Random directions, or every entry; what is wrong along a direction is then looked at entry by entry."""
     measurement, leaf = check.measurement, check.measurement.leaf
     size = leaf.values.size
-    entry = check.at_entries(range(size)) if full else None
-    verdict = check.along_directions(rng, count) if not full else entry.verdict if entry else None
-    if verdict is None:
-        notes = tuple(measurement.notes) if not measurement.applies else (*measurement.notes, KINKED)
+    entries = check.at_entries(range(size)) if full else []
+    verdicts = [entry.verdict for entry in entries] if full else check.along_directions(rng, count)
+    if not verdicts:
+        notes = (*measurement.notes, KINKED) if measurement.applies else tuple(measurement.notes)
         return LeafReport(leaf.name, leaf.like.shape, "inconclusive", kinked=check.kinked, notes=notes)
-    if not verdict.right and not full:
+    right = all(verdict.right for verdict in verdicts)
+    if not right and not full:
         some = range(size) if size <= MOST_ENTRIES else np.sort(rng.choice(size, MOST_ENTRIES, replace=False)).tolist()
-        entry = LeafCheck(measurement, check.gradients, check.noise).at_entries(some)
+        entries = LeafCheck(measurement, check.gradients, check.noise).at_entries(some)
     return LeafReport(
         leaf.name,
         leaf.like.shape,
-        "right" if verdict.right else "wrong",
+        "right" if right else "wrong",
         measurement.method,
-        *verdict,
-        entry,
+        *worst(verdicts),
+        max(entries, key=lambda entry: (not entry.verdict.right, entry.verdict.error), default=None),
+        all(verdict.size <= verdict.bound for verdict in verdicts),
         check.smooth,
         check.kinked,
         tuple(measurement.notes),

@@ -57,7 +57,7 @@ class Arguments:
         return tuple(sorted({leaf.argument for leaf in self.leaves if leaf.floating}))
 
     def fill(self, values: Sequence[np.ndarray], convert: Convert) -> tuple[tuple[Any, ...], list[Array]]:
-        """Arguments to call the operation with, and the arrays among them: fresh arrays and dicts, constants as given."""
+        """Arguments for the operation, and the arrays among them: fresh arrays and dicts, the constants as given."""
         args = [dict(x) if isinstance(x, dict) else x for x in self.given]
         arrays = [convert(leaf, value) for leaf, value in zip(self.leaves, values, strict=True)]
         for leaf, array in zip(self.leaves, arrays, strict=True):
@@ -69,8 +69,8 @@ class Arguments:
 
 
 def as_given(leaf: Leaf, values: np.ndarray) -> Array:
-    """A fresh array with the namespace, device and dtype that the leaf came with."""
-    return from_host(values.astype(leaf.values.dtype), leaf.like.xp, leaf.like.device)
+    """A fresh array with the namespace, device and precision that the leaf came with."""
+    return from_host(values, leaf.like.xp, leaf.like.device, leaf.values.dtype.name if leaf.floating else None)
 
 
 def read_arguments(op: Callable[..., Any], args: tuple[Any, ...], names: Sequence[str] | None) -> Arguments:
@@ -86,7 +86,7 @@ def read_arguments(op: Callable[..., Any], args: tuple[Any, ...], names: Sequenc
     floating = [leaf for leaf in leaves if leaf.floating]
     if not floating:
         came = ", ".join(f"{label} is {_describe(value)}" for label, value in zip(labels, args, strict=True))
-        msg = f"gradcheck needs a float32 or float64 array (or a dict of them) to differentiate by, got {came or 'nothing'}"
+        msg = f"gradcheck needs a float32 or float64 array (or a dict of them), got {came or 'nothing'}"
         raise TypeError(msg)
     if all(leaf.values.size == 0 for leaf in floating):
         msg = f"there is nothing to differentiate by: {', '.join(leaf.name for leaf in floating)} has no entries"

@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Demands, Line, Slope, best_slope, complex_step
+from nonlocal_ref.backend import Array
+from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Demands, Line, Slope, best_slope, central, complex_step
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaves import Leaf, Values
 from nonlocal_ref.checker.verdict import SAFETY, judge
 
 STRAIGHT = 0.1  # part of rtol that a bend of the function over the step may take
 ENOUGH = 0.5  # part of rtol at which a step need not be improved any further
+NEARER = 2.0**-16  # a slope must also hold over a step this much shorter, as far as the rounding lets it be seen
 
 
 class Measured(NamedTuple):
@@ -67,7 +69,7 @@ class Measurement:
             return self.by_difference(v)
         stepped = self.by_complex_step(v)
         if stepped is None:
-            self.notes.append("does not carry complex numbers through")
+            self.notes.append("the operation does not carry complex numbers through")
             self.applies = self.automatic
             self.method = "central" if self.automatic else "complex"
             return self.by_difference(v) if self.automatic else None
@@ -96,7 +98,7 @@ class Measurement:
         y = f(1.0)
         rounding = 64 * self.evaluation.eps * np.max(np.abs(y), initial=0.0)
         if np.any(f(0.0)) or not np.all(np.abs(f(-2.0) + 2 * y) <= rounding):  # -2 is exact, and tells |x| from x
-            self.notes.append("is not an argument that the operation is linear in, so linear=True does not apply")
+            self.notes.append("the operation is not linear in it, so linear=True does not apply")
             self.applies = False
             return None
         return self.exact(y, self.line_through_zero(self.moved, v)(1.0))
@@ -108,10 +110,10 @@ class Measurement:
         method = "fourth" if self.method == "fourth" else "central"
         first_step = self.leaf.scale * self.evaluation.eps ** SLOPES[method].power
 
-        def size(slope: Slope) -> np.ndarray:
+        def size(slope: Slope) -> Array:
             return np.abs(self.cotangents @ slope.value.ravel())
 
-        def rounding(slope: Slope) -> np.ndarray:
+        def rounding(slope: Slope) -> Array:
             return SAFETY * noise * slope.per_noise
 
         def smooth(slope: Slope) -> bool:
@@ -124,9 +126,16 @@ class Measurement:
             total = float(np.max(weights @ slope.truncation.ravel() + rounding(slope)))
             return 0.0 if total <= ENOUGH * self.rtol * float(np.max(size(slope))) else total
 
+        def holds_nearer(slope: Slope) -> bool:
+            """Over a far shorter step stairs (an operation that rounds coarsely inside) are flat, or one jump."""
+            h = first_step * NEARER
+            apart = weights @ np.abs(central(f, h) - slope.value).ravel()
+            allowed = weights @ (slope.truncation + slope.bend).ravel() + SAFETY * noise / h
+            return bool(np.all(apart <= allowed + self.rtol * (weights @ np.abs(slope.value).ravel())))
+
         f = self.evaluation.line(self.position, v)
         slope = best_slope(f, method, self.leaf.scale, self.eps, Demands(smooth, resolved, error))
-        if slope is None:
+        if slope is None or not holds_nearer(slope):
             return None
         numeric = self.cotangents @ slope.value.ravel()
         per_noise = slope.per_noise if resolved(slope) else max(slope.per_noise, 1 / first_step)

@@ -1,7 +1,8 @@
-"""How the rounding of sums that are out of sight is seen: run again on inputs one unit in the last place away (verdict.py)."""
+"""How the rounding of sums that are out of sight is observed: by running again one unit in the last place away."""
 
 import numpy as np
 
+from nonlocal_ref.backend import Array
 from nonlocal_ref.checker.contract import Call, ContractError, Gradients
 from nonlocal_ref.checker.leaves import Arguments, Values
 
@@ -23,12 +24,8 @@ def moved_by_one_ulp(arguments: Arguments, values: Values, rng: np.random.Genera
 def sample_gradients(
     call: Call, cotangents: list[np.ndarray], rng: np.random.Generator
 ) -> tuple[list[Gradients], list[Gradients]]:
-    """The gradients for every cotangent, and the noise ε|g| + δg of each of their entries."""
+    """The gradients for every cotangent, and ε|g| + δg (and what underflows) for each of their entries."""
     gradients = [call.gradients(u) for u in cotangents]
-    noise = []
-    for found in gradients:
-        precisions = {position: call.precision(position) for position in found}
-        noise.append({p: float(precisions[p].eps) * np.abs(dx) + float(precisions[p].tiny) for p, dx in found.items()})
     apart = [{position: np.zeros_like(dx) for position, dx in found.items()} for found in gradients]
     for _ in range(RUNS):
         try:
@@ -39,10 +36,14 @@ def sample_gradients(
         for distance, found, other in zip(apart, gradients, others, strict=True):
             for position in distance.keys() & other.keys():
                 distance[position] = np.maximum(distance[position], np.abs(found[position] - other[position]))
-    return gradients, [{p: few[p] + far[p] for p in few} for few, far in zip(noise, apart, strict=True)]
+    noise: list[Gradients] = []
+    for distance, found in zip(apart, gradients, strict=True):
+        precision = {position: call.precision(position) for position in found}
+        noise.append({p: precision[p].eps * np.abs(dx) + distance[p] + precision[p].tiny for p, dx in found.items()})
+    return gradients, noise
 
 
-def output_noise(call: Call, neighbours: list[Values]) -> np.ndarray:
+def output_noise(call: Call, neighbours: list[Values]) -> Array:
     """ε|y| + δy for every entry of y."""
     apart = np.zeros(call.y_values.shape)
     for values in neighbours:

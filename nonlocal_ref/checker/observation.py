@@ -8,7 +8,8 @@ import numpy as np
 from nonlocal_ref.checker.contract import Call, ContractError, Gradients, Problem, misplaced, run, unusable
 from nonlocal_ref.checker.leaves import Arguments
 from nonlocal_ref.checker.noise import sample_gradients
-from nonlocal_ref.checker.verdict import SAFETY
+
+REORDERED = 256.0  # rounding errors, in units of ε, by which two runs on the same arrays may differ
 
 
 class Observation(NamedTuple):
@@ -35,10 +36,10 @@ def observe(op: Callable[..., Any], arguments: Arguments, rng: np.random.Generat
 
     observation = Observation(call, cotangents, gradients, noise, sorted(returned), gradient_problems(call, returned))
     impure = differing(observation, twice, 1, "gets another gradient when backward is called a second time")
-    nonlinear = differing(observation, at_zero, 0, "gets a gradient other than zero for dy = 0; backward must be linear")
-    nonlinear += differing(  # a factor of -2 is exact in floating point, and tells |dy| from dy
-        observation, at_minus_two, -2, "gets a gradient for -2 dy that is not -2 times that for dy; backward must be linear"
-    )
+    nonlinear = differing(observation, at_zero, 0, "gets a gradient that is not 0 for dy = 0; backward must be linear")
+    # a factor of -2 is exact in floating point, and tells |dy| from dy
+    told = "gets a gradient for -2 dy that is not -2 times that for dy; backward must be linear"
+    nonlinear += differing(observation, at_minus_two, -2, told)
     observation.problems.extend([*call.changes(), *(impure or nonlinear)])
     return observation
 
@@ -55,7 +56,7 @@ def problems_afterwards(observation: Observation) -> list[Problem]:
 def check_repeatable(call: Call) -> None:
     """Refuse an operation that gives another y for the same arguments (but for the rounding of a parallel device)."""
     y, again = call.y_values, call.again(call.values).y_values
-    rounding = 64 * float(np.finfo(y.dtype).eps) * np.max(np.abs(y), initial=0.0)
+    rounding = REORDERED * float(np.finfo(y.dtype).eps) * np.max(np.abs(y), initial=0.0)
     if again.shape != y.shape or np.any(np.abs(again - y) > rounding):
         raise ContractError("op", "gives another y when it is called again with the same arguments; is it random?")
 
@@ -72,10 +73,15 @@ def gradient_problems(call: Call, returned: dict[int, Any]) -> list[Problem]:
 
 
 def differing(observation: Observation, found: Gradients, factor: float, told: str) -> list[Problem]:
-    """Leaves for which ``found`` is not ``factor`` times the first gradient, beyond rounding."""
-    first, noise, leaves = observation.gradients[0], observation.noise[0], observation.call.arguments.leaves
-    return [
-        Problem(leaves[position].name, told)
-        for position, dx in first.items()
-        if position not in found or np.any(np.abs(found[position] - factor * dx) > SAFETY * noise[position])
-    ]
+    """Leaves whose gradient in ``found`` is not ``factor`` times the first one, up to the reordering of sums."""
+    first, call = observation.gradients[0], observation.call
+    leaves = call.arguments.leaves
+    # sums of terms as large as any gradient, each in the units of its own array
+    largest = max((np.max(np.abs(dx), initial=0.0) * leaves[p].scale for p, dx in first.items()), default=0.0)
+    problems = []
+    for position, dx in first.items():
+        precision = call.precision(position)
+        rounding = REORDERED * float(precision.eps) * largest / leaves[position].scale + float(precision.tiny)
+        if position not in found or np.any(np.abs(found[position] - factor * dx) > rounding):
+            problems.append(Problem(leaves[position].name, told))
+    return problems

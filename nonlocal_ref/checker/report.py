@@ -37,6 +37,8 @@ class LeafReport:
         Index of the worst entry, where entries were looked at.
     worst_entry : Entry or None
         The verdict on that entry.
+    zero : bool
+        Whether all that was compared is zero within rounding, so that nothing else was checked.
     smooth, kinked : int
         How many directions or entries were compared, and how many had a kink and were not.
     notes : tuple of str
@@ -52,6 +54,7 @@ class LeafReport:
     error: float = np.nan
     bound: float = np.nan
     worst_entry: Entry | None = None
+    zero: bool = False
     smooth: int = 0
     kinked: int = 0
     notes: tuple[str, ...] = ()
@@ -59,7 +62,7 @@ class LeafReport:
     @property
     def worst(self) -> tuple[int, ...] | None:
         """Index of the worst entry, where entries were looked at."""
-        return None if self.worst_entry is None else self.worst_entry.index
+        return None if self.worst_entry is None else self.worst_entry.position
 
     @property
     def relative_error(self) -> float:
@@ -127,13 +130,22 @@ class Report:
         return str(self)
 
     def __str__(self) -> str:
-        lines = [self._headline(), ""]
-        lines += _table(self.leaves)
+        tried = "entries" if self.mode == "full" else "directions"
+        lines = [self._headline(), "", *_table(self.leaves), ""]
         lines += [f"wrong: {problem.culprit} {problem.message}" for problem in self.problems]
-        for leaf in self.leaves:
-            lines += _remarks(leaf)
+        lines += [_where(leaf) for leaf in self.leaves if leaf.status == "wrong" and leaf.worst_entry is not None]
+        for note in dict.fromkeys(note for leaf in self.leaves for note in leaf.notes):
+            lines.append(f"note: {', '.join(leaf.name for leaf in self.leaves if note in leaf.notes)}: {note}")
+        lines += [
+            f"note: {leaf.name}: {leaf.kinked} of {leaf.smooth + leaf.kinked} {tried} had a kink and were not compared"
+            for leaf in self.leaves
+            if leaf.kinked
+        ]
+        zero = [leaf.name for leaf in self.leaves if leaf.zero and leaf.status == "right"]
+        if zero:
+            lines.append(f"note: {', '.join(zero)}: zero within rounding for these arguments, nothing else was checked")
         if self.constants:
-            lines.append(f"constant (no gradient returned): {', '.join(self.constants)}")
+            lines.append(f"note: {', '.join(self.constants)}: no gradient returned, so taken as constant")
         lines += [f"note: {note}" for note in self.notes]
         lines.append(f"repeat with rng={self.seed}, mode={self.mode!r}, directions={self.directions}")
         return "\n".join(lines)
@@ -164,18 +176,14 @@ def _table(leaves: tuple[LeafReport, ...]) -> list[str]:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
-    ] + [""]
+    ]
 
 
-def _remarks(leaf: LeafReport) -> list[str]:
-    """What to know about one gradient, and where to look first."""
-    lines = [f"{leaf.status}: {leaf.name} {note}" if leaf.status != "right" else f"note: {leaf.name} {note}" for note in leaf.notes]
-    if leaf.status == "wrong" and leaf.worst_entry is not None:
-        index, verdict = leaf.worst_entry
-        lines.append(
-            f"wrong: {leaf.name} is worst at {list(index)}: backward gives {verdict.analytic:.10g}, "
-            f"measured {verdict.numeric:.10g} (difference {verdict.error:.1e}, allowed {verdict.bound:.1e})"
-        )
-    if leaf.kinked:
-        lines.append(f"note: {leaf.name} was compared {leaf.smooth} times, and {leaf.kinked} times there was a kink instead")
-    return lines
+def _where(leaf: LeafReport) -> str:
+    """Where to look first."""
+    assert leaf.worst_entry is not None
+    position, verdict = leaf.worst_entry
+    return (
+        f"wrong: {leaf.name} is worst at {list(position)}: backward gives {verdict.analytic:.10g}, measured "
+        f"{verdict.numeric:.10g} (difference {verdict.error:.1e}, allowed {verdict.bound:.1e})"
+    )

@@ -1,14 +1,17 @@
-"""The command line: ``nonlocal-ref tour | denoise``; one file a command.
+"""The command line: ``nonlocal-ref tour | denoise | compare | doctor``; one file a command.
 
-Exit codes: 0 done; 1 the tour found a wrong number; 2 the command was asked for something it cannot do, one line on
-stderr says what; 130 interrupted.  Libraries that only a command needs are imported inside it.
+Exit codes: 0 done; 1 a number is wrong; 2 the command was asked for something it cannot do, one line on stderr says
+what; 3 a GPU was required and there is none; 130 interrupted.  Libraries that only a command needs are imported inside
+it.
 """
 
 import sys
 from collections.abc import Sequence
 
 from nonlocal_ref import __version__
+from nonlocal_ref.cli.compare_command import add_compare
 from nonlocal_ref.cli.denoise_command import add_denoise
+from nonlocal_ref.cli.doctor_command import add_doctor
 from nonlocal_ref.cli.tour_command import add_tour
 from nonlocal_ref.cli.usage import Parser, UsageError
 
@@ -53,6 +56,6 @@ def build_parser() -> Parser:
     parser = Parser(prog="nonlocal-ref", description="Non-local neural networks and non-local means, to be read.")
     parser.add_argument("--version", action="version", version=f"nonlocal-ref {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
-    for add_command in (add_tour, add_denoise):
+    for add_command in (add_tour, add_denoise, add_compare, add_doctor):
         add_command(commands)
     return parser

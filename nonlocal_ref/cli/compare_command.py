@@ -1,0 +1,149 @@
+"""``nonlocal-ref compare``: one operation on several backends; same numbers, how fast, how much memory."""
+
+import argparse
+import sys
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nonlocal_ref as nl
+from nonlocal_ref.cli.output_files import check_file, write_files
+from nonlocal_ref.cli.progress import Stages, Tick
+from nonlocal_ref.cli.usage import UsageError, fail
+from nonlocal_ref.machine.software import importable
+
+NO_GPU = 3
+SECONDS = 22.0  # without options no case begins after that; the last one and the ceilings take some more
+
+DESCRIPTION = """\
+Run the operation on NumPy and on a GPU, and hold every stage and every gradient against float64: same numbers?  how
+much faster, and from which size on?  how much memory?  Where there is no GPU, NumPy is compared with what can stand in
+for one.  Exit codes: 0 every row passes; 1 a row fails; 2 the request cannot be met; 3 --require-gpu and there is none.
+"""
+
+
+def add_compare(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = commands.add_parser(
+        "compare",
+        help="same numbers on two machines? how much faster? how much memory?",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--variants", nargs="+", choices=nl.VARIANTS, metavar="V", help=f"some of {', '.join(nl.VARIANTS)}"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", metavar="SIZE", help="each N, or BxNxMxDxE (default: what suits the machine)"
+    )
+    parser.add_argument("--dtype", nargs="+", choices=("float32", "float64"), help="(default: both)")
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        metavar="NAME",
+        help="numpy, cupy, torch, jax, array_api_strict, with :device where one is chosen, as cupy:1 or torch:cuda",
+    )
+    parser.add_argument("--direction", nargs="+", choices=("forward", "both"), help="what is timed (default: each)")
+    parser.add_argument("--seed", type=int, default=0, help="of the numbers that go in (default: %(default)s)")
+    for option, what in {"--json": "everything, as JSON", "--md": "Markdown", "--html": "one HTML page"}.items():
+        parser.add_argument(option, metavar="FILE", type=Path, help=f"write the report: {what}")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, shorter timings")
+    parser.add_argument("--require-gpu", action="store_true", help=f"exit with {NO_GPU} where there is no GPU")
+    parser.add_argument(
+        "--diff", nargs=2, metavar=("A.json", "B.json"), type=Path, help="compare two JSON reports instead"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, print, write; an interruption writes what there is."""
+    from nonlocal_ref.comparison import to_terminal
+    from nonlocal_ref.comparison.comparing import Comparison
+    from nonlocal_ref.machine.gpu import find_gpu
+
+    if args.diff:
+        return show_differences(*args.diff)
+    for option in ("json", "md", "html"):
+        if getattr(args, option) is not None:
+            check_file("compare", f"--{option}", getattr(args, option))
+    if args.require_gpu and not (gpu := find_gpu()):
+        print(f"No GPU found: {gpu.reason}.")
+        return NO_GPU
+    no_wish = args.sizes is None and args.backends is None and not args.require_gpu
+    try:
+        comparison = Comparison(
+            *(args.variants, args.sizes, args.dtype, args.backends, args.direction),
+            quick=args.quick,
+            seed=args.seed,
+            command=["nonlocal-ref", *command_line()],
+            seconds=SECONDS if no_wish else None,
+        )
+    except (TypeError, ValueError) as error:
+        fail("compare", str(error), error)
+    if not comparison.gpu:
+        print(f"No GPU found: {comparison.gpu.reason}.", flush=True)
+    try:
+        with bar() as tick:
+            comparison.run(tick)
+    finally:  # whatever happened, what was found is not lost
+        report = comparison.report()
+        lines = write_report(args, report)
+        text = to_terminal(report)
+        print(text if comparison.gpu else text.partition("\n")[2], *lines.written, sep="\n", flush=True)
+        if lines.troubles:
+            fail("compare", "; ".join(lines.troubles))
+    return 0 if report["ok"] else 1
+
+
+def command_line() -> list[str]:
+    """The words after the program's name, as far as they belong to this command."""
+    return sys.argv[1:] if "compare" in sys.argv[1:2] else ["compare"]
+
+
+def bar() -> AbstractContextManager[Tick]:
+    """A progress bar where tqdm is there to draw one."""
+    if not importable("tqdm"):
+        return nullcontext(lambda done, total: None)
+    return Stages().stage("compare")
+
+
+class Lines(NamedTuple):
+    """What to say about the files: those written, and those that could not be."""
+
+    written: list[str]
+    troubles: list[str]
+
+
+def write_report(args: argparse.Namespace, report: dict[str, Any]) -> Lines:
+    """Every file that was asked for; where one cannot be written the others are, and the JSON is kept elsewhere."""
+    from nonlocal_ref.comparison import to_html, to_json, to_markdown
+
+    lines = Lines([], [])
+    for option, render in {"json": to_json, "md": to_markdown, "html": to_html}.items():
+        path = getattr(args, option)
+        if path is not None:
+            try:
+                write_files("compare", f"--{option}", {path: render(report).encode()})
+                lines.written.append(f"written: {path}")
+            except UsageError as error:
+                lines.troubles.append(str(error).partition("error: ")[2])
+    if lines.troubles:
+        with tempfile.NamedTemporaryFile("w", prefix="nonlocal-ref-compare-", suffix=".json", delete=False) as file:
+            file.write(to_json(report))
+        lines.troubles.append(f"the report is kept in {file.name}")
+    return lines
+
+
+def show_differences(*files: Path) -> int:
+    """Two reports side by side; 1 where a row of the second one fails."""
+    from nonlocal_ref.comparison import ReportError, differences, read_report
+    from nonlocal_ref.comparison.differences import differences_text
+
+    try:
+        before, after = (read_report(file) for file in files)
+    except ReportError as error:
+        fail("compare", f"argument --diff: {error}", error)
+    found = differences(before, after)
+    print(differences_text(found))
+    return 1 if found["failing"] else 0

@@ -1,0 +1,209 @@
+"""The comparison itself: every case on every backend, one after the other, into one report of plain values."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import product
+from typing import Any
+
+import nonlocal_ref as nl
+from nonlocal_ref.arguments import check_integer
+from nonlocal_ref.comparison.cases import DIRECTIONS, DTYPES, SIZES, Case, Size, check_request
+from nonlocal_ref.comparison.devices import Backend, default_names
+from nonlocal_ref.comparison.environment import describe_environment
+from nonlocal_ref.comparison.headline import headline, wins
+from nonlocal_ref.comparison.measurement import ceilings
+from nonlocal_ref.comparison.one_case import (
+    Found,
+    Prepared,
+    Refused,
+    compare_case,
+    label_of,
+    prepare,
+    row_without_numbers,
+)
+from nonlocal_ref.comparison.tf32 import measure_with_tf32
+from nonlocal_ref.machine.gpu import find_gpu
+
+SCHEMA, SCHEMA_VERSION = "nonlocal_ref compare", 1  # the number counts up when a key changes its meaning or goes away
+BUDGET = {False: 0.05, True: 0.02}  # seconds of warm calls for each median; whether it must be quick
+LATE = 8.0  # seconds that the ceilings may begin later than a case
+OVER = "not tried: the time was over; name backends or sizes to have no limit"
+
+Tick = Callable[[int, int], None]
+
+
+class Comparison:
+    """What is going to be compared, and what was found so far: `report` may be asked for at any time."""
+
+    def __init__(
+        self,
+        variants: Sequence[str] | None = None,
+        sizes: Sequence[Any] | None = None,
+        dtypes: Sequence[str] | None = None,
+        backends: Sequence[str] | None = None,
+        directions: Sequence[str] | None = None,
+        *,
+        quick: bool = False,
+        seed: int = 0,
+        command: Sequence[str] = (),
+        seconds: float | None = None,
+    ) -> None:
+        self.variants = check_request("variants", variants, nl.VARIANTS)
+        self.dtypes = check_request("dtypes", dtypes, DTYPES)
+        self.directions = check_request("directions", directions, DIRECTIONS)
+        check_integer("seed", seed, least=0)
+        self.seconds, self.started = seconds, time.perf_counter()  # begin no more cases after so many seconds
+        self.gpu = find_gpu()
+        self.sizes = [Size.parse(size) for size in (SIZES[bool(self.gpu), quick] if sizes is None else sizes)]
+        if not self.sizes:
+            msg = "sizes must be a list of at least one size, got none"
+            raise ValueError(msg)
+        chosen = default_names(self.gpu) if backends is None else check_request("backends", backends)
+        self.backends = [Backend(name) for name in chosen]
+        self.patient = backends is not None  # JAX compiles every step anew for every size: only where it was asked for
+        self.budget, self.quick, self.seed, self.command = BUDGET[quick], quick, seed, list(command)
+        self.found = Found([], [], [])
+        self.ceilings: list[dict[str, Any]] = []
+        self.tf32: dict[str, Any] = {"rows": [], "speed": [], "reason": "not measured: no GPU"}
+        self.complete = False
+
+    def run(self, tick: Tick = lambda done, total: None) -> "Comparison":
+        """Everything that was asked for; a case that fails becomes a row that says so."""
+        cases = [Case(variant, size) for size in self.sizes for variant in self.variants]
+        steps = [
+            (case, backend, dtype)
+            for case, backend, dtype in product(cases, self.backends, self.dtypes)
+            if self.patient or backend.library != "jax" or case.size == min(self.sizes, key=Size.pairs)
+        ]
+        # JAX takes many seconds to compile the sorted form: last
+        steps.sort(key=lambda step: step[1].library == "jax" and step[0].variant == "concatenation")
+        last = list(product((backend for backend in self.backends if backend.keeps_time), self.dtypes))
+        total = len(steps) + len(last) + 1
+        prepared: dict[str, Prepared | Refused] = {}
+        for done, (case, backend, dtype) in enumerate(steps):
+            tick(done, total)
+            if self.is_over():
+                self.found.rows.append(row_without_numbers(label_of(case, backend, dtype), OVER, failed=False))
+                continue
+            key = f"{case.kind} {case.size}"  # the two softmax variants share their oracle; only one is kept
+            if key not in prepared:
+                prepared = {key: prepare(case, self.seed)}
+            compare_case(case, backend, dtype, prepared[key], self.directions, self.budget, self.found)
+        for done, (backend, dtype) in enumerate(last, start=len(steps)):
+            tick(done, total)
+            if self.is_over(late=LATE):
+                break
+            with suppress(Exception):  # a device that was lost has said so in its rows
+                self.ceilings.append(ceilings(backend, dtype))
+                backend.give_back()
+        tick(total - 1, total)
+        if any(backend.library == "cupy" for backend in self.backends) and "float32" in self.dtypes:
+            self.tf32 = measure_with_tf32(self.variants, self.sizes, self.seed)
+        self.complete = True
+        tick(total, total)
+        return self
+
+    def is_over(self, late: float = 0.0) -> bool:
+        """Whether the time for beginning something new is over, by so many seconds."""
+        return self.seconds is not None and time.perf_counter() - self.started > self.seconds + late
+
+    def report(self) -> dict[str, Any]:
+        """What was found so far, as plain values that JSON holds."""
+        rows, speed, memory = self.found
+        won = wins(speed)
+        failed = sum(row["pass"] is False for row in rows)
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "version": nl.__version__,
+            "headline": headline(rows, speed, memory, won, complete=self.complete),
+            "ok": failed == 0 and any(row["pass"] for row in rows),
+            "complete": self.complete,
+            "failed": failed,
+            "seed": self.seed,
+            "quick": self.quick,
+            "gpu": {"found": bool(self.gpu), "name": self.gpu.name, "reason": self.gpu.reason},
+            "asked": {
+                "variants": self.variants,
+                "sizes": [str(size) for size in self.sizes],
+                "dtypes": self.dtypes,
+                "backends": [backend.name for backend in self.backends],
+                "directions": self.directions,
+            },
+            "environment": describe_environment(self.gpu, self.command),
+            "rows": rows,
+            "speed": speed,
+            "wins": won,
+            "memory": memory,
+            "ceilings": self.ceilings,
+            "tf32": self.tf32,
+        }
+
+
+def compare(
+    variants: Sequence[str] | None = None,
+    sizes: Sequence[int | str | tuple[int, int, int, int, int]] | None = None,
+    dtypes: Sequence[str] | None = None,
+    backends: Sequence[str] | None = None,
+    directions: Sequence[str] | None = None,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Tick | None = None,
+) -> dict[str, Any]:
+    """Run the operation on several backends: same numbers, how fast, how much memory.
+
+    Parameters
+    ----------
+    variants : list of str, optional
+        Some of `nonlocal_ref.VARIANTS`; None means all.
+    sizes : list, optional
+        Each N (one batch element, N queries and keys, 64 channels), (B, N, M, D, E), or either as text: "1024",
+        "8x784x196x512x512".  None means a few that suit the machine.
+    dtypes : list of {"float32", "float64"}, optional
+        None means both.
+    backends : list of str, optional
+        "numpy", "cupy", "torch", "jax", "array_api_strict", with ":device" where one is chosen ("cupy:1",
+        "torch:cuda").  None means NumPy and the GPU, or where there is none everything that can stand in for it; JAX
+        then runs the smallest size alone.
+    directions : list of {"forward", "both"}, optional
+        What is timed; None means each of the two.  Values and gradients are compared in any case.
+    quick : bool
+        Smaller sizes, shorter timings.
+    seed : int
+        Of the numbers that go in.
+    progress : callable, optional
+        Called as progress(done, total).
+
+    Returns
+    -------
+    dict
+        The report, plain values throughout: ``schema``, ``seed``, ``environment``, ``rows`` (one for each stage:
+        ``variant``, ``size``, ``backend``, ``dtype``, ``stage``, ``ratio``, ``limit``, ``pass``, ...), ``speed``,
+        ``memory``, and so on.  A number that was not measured is None, and ``reason`` says why.
+
+    Raises
+    ------
+    TypeError
+        For a size or seed that is not a whole number.
+    ValueError
+        For an unknown variant, dtype, backend or direction, a size out of range.
+    BackendUnavailableError
+        If a backend is not installed or has no such device.
+
+    Notes
+    -----
+    A row passes when its error ratio |got - exact| / (eps magnitude) against a float64 oracle on the host is at most 30
+    and at most twice that of NumPy in float32 (or 6, where that is more).  Sizes that do not fit into memory are not
+    tried: their row has ``pass`` None and says what they need.  An error on a backend is a row that fails.
+
+    Examples
+    --------
+    >>> from nonlocal_ref.comparison import compare
+    >>> report = compare(["dot_product"], [16], ["float32"], ["numpy"], quick=True)
+    >>> [(row["stage"], row["pass"]) for row in report["rows"]]
+    [('weights', True), ('y', True), ('dtheta', True), ('dphi', True), ('dg', True)]
+    """
+    comparison = Comparison(variants, sizes, dtypes, backends, directions, quick=quick, seed=seed)
+    return comparison.run(progress or (lambda done, total: None)).report()

@@ -1,0 +1,97 @@
+"""The backends that are compared: which are here, how to wait for them, and how much memory they have left."""
+
+import importlib
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from nonlocal_ref.backend import Array, BackendUnavailableError, load_backend
+from nonlocal_ref.machine.gpu import Gpu
+from nonlocal_ref.machine.hardware import free_memory
+from nonlocal_ref.machine.software import importable
+
+STAND_IN = "array_api_strict:device1"  # refuses silent copies to the host, as a GPU does
+
+
+class Backend:
+    """One array library on one device.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If it is not installed, or has no such device.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.library, _, self.place = name.partition(":")
+        self.namespace, self.device = load_backend(name)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its memory is not the host's."""
+        return self.library == "cupy" or self.place.startswith(("cuda", "gpu"))
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether its speed says anything: array-api-strict is NumPy with checks around it."""
+        return self.library != "array_api_strict"
+
+    def holding(self, dtype: str) -> AbstractContextManager[Any]:
+        """What must be around everything in this precision."""
+        if self.library == "jax" and dtype == "float64":
+            jax = importlib.import_module("jax")
+            home = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+            return home.enable_x64(True)  # type: ignore[no-any-return]
+        if self.library == "cupy" and self.device is not None:
+            return self.device  # type: ignore[no-any-return]
+        return nullcontext()
+
+    def wait(self, arrays: tuple[Array, ...]) -> None:
+        """Until these are computed: libraries for GPUs return before that."""
+        if self.library == "jax":
+            for x in arrays:
+                x.block_until_ready()
+        elif self.library == "cupy":
+            self.namespace.cuda.get_current_stream().synchronize()
+        elif self.library == "torch" and self.on_gpu:
+            importlib.import_module("torch").cuda.synchronize()
+
+    def free_bytes(self) -> int | None:
+        """Memory that is left on its device; None where nobody says."""
+        if self.library == "cupy":
+            free, _ = self.namespace.cuda.runtime.memGetInfo()
+            return int(free + self.namespace.get_default_memory_pool().free_bytes())
+        if self.library == "torch" and self.on_gpu:
+            return int(importlib.import_module("torch").cuda.mem_get_info()[0])
+        return None if self.on_gpu else free_memory()
+
+    def give_back(self) -> None:
+        """Return what is not in use to the device."""
+        if self.library == "cupy":
+            self.namespace.get_default_memory_pool().free_all_blocks()
+
+    def device_name(self) -> str | None:
+        """The GPU's name; None on the host."""
+        if self.library == "cupy":
+            index = self.namespace.cuda.Device().id if self.device is None else self.device.id
+            return str(self.namespace.cuda.runtime.getDeviceProperties(index)["name"].decode())
+        if self.library == "torch" and self.on_gpu:
+            return str(importlib.import_module("torch").cuda.get_device_name())
+        return None
+
+
+def default_names(gpu: Gpu) -> list[str]:
+    """NumPy and whatever else is here: the GPU where there is one, otherwise what can stand in for it."""
+    torch, jax, strict = (importable(name) for name in ("torch", "jax", "array_api_strict"))
+    if gpu:
+        return ["numpy", "cupy", *(["torch:cuda"] if torch and usable("torch:cuda") else [])]
+    return ["numpy", *([STAND_IN] if strict else []), *(["torch"] if torch else []), *(["jax"] if jax else [])]
+
+
+def usable(name: str) -> bool:
+    """Whether a backend can be had here."""
+    try:
+        load_backend(name)
+    except BackendUnavailableError:
+        return False
+    return True

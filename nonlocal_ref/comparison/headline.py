@@ -1,0 +1,98 @@
+"""The answer in one line: same numbers or not, how much faster and from which size on, how much memory."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Entry = dict[str, Any]
+
+
+def headline(rows: list[Entry], speed: list[Entry], memory: list[Entry], won: list[Entry], *, complete: bool) -> str:
+    """One line."""
+    parts = [numbers_in_words(rows), *faster_in_words(speed, won), memory_in_words(memory)]
+    return ("" if complete else "Interrupted. ") + "; ".join(part for part in parts if part) + "."
+
+
+def numbers_in_words(rows: list[Entry]) -> str:
+    """Same numbers or not."""
+    judged = [row for row in rows if row["pass"] is not None]
+    left_out = len(rows) - len(judged)
+    more = f" ({left_out} cases not tried)" if left_out else ""
+    if not judged:
+        return f"Nothing was compared{more}"
+    wrong = [row for row in judged if not row["pass"]]
+    if wrong:
+        where = ", ".join(sorted({f"{row['backend']} {row['variant']} {row['stage']}" for row in wrong})[:3])
+        return f"NOT the same numbers: {len(wrong)} of {len(judged)} rows fail, as {where}{more}"
+    largest = max(judged, key=lambda row: row["ratio"])
+    names = in_a_row(dict.fromkeys(row["backend"] for row in judged))
+    return f"Same numbers on {names}: all {len(judged)} rows pass, largest error ratio {largest['ratio']:.2g}{more}"
+
+
+def wins(speed: list[Entry]) -> list[Entry]:
+    """For each backend with a clock of its own against NumPy: the factor, and the size from which on it is faster."""
+    timed = [entry for entry in speed if entry["median_s"] is not None]
+    host = {key_of(entry): entry["median_s"] for entry in timed if entry["backend"] == "numpy"}
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in sorted(timed, key=lambda entry: entry["B"] * entry["N"] * entry["M"]):
+        if entry["backend"] != "numpy" and key_of(entry) in host:
+            group = tuple(entry[name] for name in ("backend", "variant", "dtype", "direction"))
+            groups.setdefault(group, []).append(entry)
+    return [
+        dict(zip(("backend", "variant", "dtype", "direction"), group, strict=True))
+        | {
+            "on_gpu": entries[-1]["to_device_s"] is not None,
+            "size": entries[-1]["size"],
+            "factor": round(host[key_of(entries[-1])] / entries[-1]["median_s"], 2),
+            "from_size": first_lasting(entries, host, transfers=False),
+            "from_size_with_transfers": first_lasting(entries, host, transfers=True),
+        }
+        for group, entries in groups.items()
+    ]
+
+
+def key_of(entry: Entry) -> tuple[Any, ...]:
+    """What is the same for all backends."""
+    return tuple(entry[name] for name in ("variant", "size", "dtype", "direction"))
+
+
+def first_lasting(entries: list[Entry], host: dict[tuple[Any, ...], float], *, transfers: bool) -> str | None:
+    """The smallest measured size from which on every larger one is faster than NumPy; None where the largest is not."""
+    found = None
+    for entry in reversed(entries):
+        moving = (entry["to_device_s"] or 0) + (entry["from_device_s"] or 0) if transfers else 0
+        if entry["median_s"] + moving >= host[key_of(entry)]:
+            break
+        found = entry["size"]
+    return found
+
+
+def faster_in_words(speed: list[Entry], won: list[Entry]) -> Iterable[str]:
+    """The speed-up forward and backward at the largest size; of a GPU alone where there is one."""
+    on_gpu = [entry for entry in won if entry["on_gpu"] and entry["direction"] == "both"]
+    if not on_gpu:
+        if speed:
+            yield "no GPU was measured, so nothing is said about its speed"
+        return
+    best = max(on_gpu, key=lambda entry: float(entry["factor"]))
+    least = min(on_gpu, key=lambda entry: float(entry["factor"]))
+    start = f"from size {best['from_size']} on" if best["from_size"] else "at no measured size faster throughout"
+    yield (
+        f"{best['backend']} is {least['factor']:g} to {best['factor']:g} times as fast as numpy at size {best['size']} "
+        f"({best['variant']}: {start})"
+    )
+
+
+def memory_in_words(memory: list[Entry]) -> str:
+    """Measured in parts of planned."""
+    measured = [entry for entry in memory if entry["measured_bytes"] is not None and entry["planned_bytes"]]
+    if not measured:
+        return "memory not measured" if memory else ""
+    worst = max(measured, key=lambda entry: float(entry["measured_bytes"] / entry["planned_bytes"]))
+    share = worst["measured_bytes"] / worst["planned_bytes"]
+    return f"memory at most {share:.2f} times what was planned ({worst['backend']} {worst['variant']} {worst['size']})"
+
+
+def in_a_row(names: Iterable[str]) -> str:
+    """a, b and c."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,199 @@
+"""One case: the oracle, then one backend against it, into rows for the report."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nonlocal_ref.comparison import oracle
+from nonlocal_ref.comparison.cases import Case
+from nonlocal_ref.comparison.devices import Backend
+from nonlocal_ref.comparison.environment import without_folders
+from nonlocal_ref.comparison.measurement import Numbers, Subject
+from nonlocal_ref.machine.hardware import free_memory
+from nonlocal_ref.testing.magnitudes import LIMIT, error_ratios
+
+AS_GOOD = 2.0  # times NumPy float32's own error ratio
+ALWAYS_GOOD = 6.0  # where NumPy's is tiny by chance
+MAY_USE = 0.9  # of the memory that is free
+
+Entry = dict[str, Any]
+
+
+class Found(NamedTuple):
+    """What goes into the report."""
+
+    rows: list[Entry]
+    speed: list[Entry]
+    memory: list[Entry]
+
+
+class Prepared(NamedTuple):
+    """What every backend gets, and what it is held against."""
+
+    x: dict[str, np.ndarray]
+    exact: oracle.Exacts
+    numpy_ratios: dict[str, float]  # NumPy float32's own
+
+
+class Refused(NamedTuple):
+    """Why a case has no numbers, and whether that is a failure."""
+
+    reason: str
+    failed: bool
+
+
+def prepare(case: Case, seed: int) -> Prepared | Refused:
+    """Draw the numbers and compute the oracle, if the host's memory is large enough for it."""
+    reason = misfit(
+        oracle.bytes_needed(case.size) + bytes_needed(case, "float32", "numpy"), free_memory(), "the oracle"
+    )
+    if reason:
+        return Refused(reason, failed=False)
+    try:
+        x = case.draw(seed)
+        exact = oracle.exact_stages(case, x) | oracle.exact_operation(case, x)
+        subject = Subject(case, Backend("numpy"), "float32", x)
+        return Prepared(x, exact, ratios(subject.numbers(subject.both()), exact, "float32"))
+    except Exception as error:  # the other cases may still go through
+        return Refused(f"the oracle: {in_one_line(error)}", failed=True)
+
+
+def compare_case(
+    case: Case,
+    backend: Backend,
+    dtype: str,
+    prepared: Prepared | Refused,
+    directions: Sequence[str],
+    budget: float,
+    found: Found,
+) -> None:
+    """Accuracy, then speed, then memory; whatever goes wrong becomes a row."""
+    label = label_of(case, backend, dtype)
+    if isinstance(prepared, Refused):
+        found.rows.append(row_without_numbers(label, prepared.reason, failed=prepared.failed))
+        return
+    try:
+        with backend.holding(dtype):
+            reason = misfit(bytes_needed(case, dtype, backend.library), backend.free_bytes())
+            if reason:
+                found.rows.append(row_without_numbers(label, reason, failed=False))
+                return
+            subject = Subject(case, backend, dtype, prepared.x)
+            first, results = subject.first_call()
+            found.rows.extend(judged(subject.numbers(results), prepared, label))
+            moving = subject.transfers(prepared.x, results)
+            del results
+            for direction in directions:
+                found.speed.append(label | {"direction": direction} | speed(subject, direction, budget, first) | moving)
+            found.memory.append(label | memory(subject))
+            backend.give_back()
+    except Exception as error:  # every library has its own; a report that says so is worth more than none
+        found.rows.append(row_without_numbers(label, in_one_line(error), failed=True))
+
+
+def in_one_line(error: Exception) -> str:
+    """The kind of an error and what it says, without folders."""
+    return f"{type(error).__name__}: {without_folders(str(error))}"
+
+
+def label_of(case: Case, backend: Backend, dtype: str) -> Entry:
+    """What stands at the front of every entry."""
+    sizes = {"size": str(case.size), **case.size._asdict()}
+    method = case.plan(dtype, backend.library).method
+    return {"variant": case.variant, **sizes, "backend": backend.name, "dtype": dtype, "method": method}
+
+
+def bytes_needed(case: Case, dtype: str, library: str) -> int:
+    """Memory on the device, an estimate from above: arguments, results of two calls, the plan's peak, the stages."""
+    item = 4 if dtype == "float32" else 8
+    stages = 6 * case.size.B * case.size.stage_queries * case.size.M
+    return case.plan(dtype, library).peak_bytes + item * (2 * case.numbers + stages)
+
+
+def misfit(needed: int, free: int | None, whose: str = "") -> str:
+    """Why it is not tried; empty where it fits or where nobody says."""
+    if free is None or needed <= MAY_USE * free:
+        return ""
+    for_whom = f" for {whose}" if whose else ""
+    return f"does not fit, needs {gibibytes(needed)}{for_whom}, {gibibytes(free)} are free"
+
+
+def gibibytes(count: float) -> str:
+    """12.3 GiB."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+def ratios(numbers: Numbers, exact: oracle.Exacts, dtype: str) -> dict[str, float]:
+    """The largest error ratio of each stage; inf where it is no number."""
+    eps = float(np.finfo(dtype).eps)
+    return {
+        name: float(np.max(error_ratios(value, *exact[name], eps), initial=0.0))
+        if value.shape == exact[name].value.shape
+        else math.inf
+        for name, value in numbers.values.items()
+    }
+
+
+def judged(numbers: Numbers, prepared: Prepared, label: Entry) -> list[Entry]:
+    """One row a stage."""
+    rows = []
+    for name, ratio in ratios(numbers, prepared.exact, label["dtype"]).items():
+        own = prepared.numpy_ratios[name]
+        limit = min(LIMIT, max(AS_GOOD * own, ALWAYS_GOOD)) if math.isfinite(own) else ALWAYS_GOOD
+        is_stage = name in {"logits", "max", "exp", "sum", "weights"}
+        rows.append(
+            label
+            | {"stage": name, "method": "dense" if is_stage else label["method"]}
+            | {"ratio": digits(ratio), "limit": digits(limit), "numpy_float32_ratio": digits(own)}
+            | {"pass": ratio <= limit, "same_bits": numbers.same_bits[name]}
+            | {"reason": "" if math.isfinite(ratio) else "not a finite number, or not the right shape"}
+        )
+    return rows
+
+
+def row_without_numbers(label: Entry, reason: str, *, failed: bool) -> Entry:
+    """A row that says why there are none."""
+    nothing: Entry = dict.fromkeys(("ratio", "limit", "numpy_float32_ratio"))
+    return label | {"stage": "run"} | nothing | {"pass": False if failed else None, "same_bits": None, "reason": reason}
+
+
+def speed(subject: Subject, direction: str, budget: float, first: float) -> Entry:
+    """First call, warm median and spread, and what that is in GFLOP/s and GB/s."""
+    nothing: Entry = dict.fromkeys(("median_s", "spread", "fastest_s", "calls", "gflop_per_s", "gb_per_s"))
+    if not subject.backend.keeps_time:
+        return {"first_call_s": None, **nothing, "clock": None, "reason": "not measured: it stands in for a device"}
+    seconds, clock = subject.warm_seconds(direction, budget, first)
+    median = statistics.median(seconds)
+    low, _, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else [median] * 3
+    item = 4 if subject.dtype == "float32" else 8
+    operations = subject.case.plan(subject.dtype, subject.backend.library).operations
+    both = direction == "both"  # the plan counts forward and backward together
+    return {
+        "first_call_s": digits(first),
+        "median_s": digits(median),
+        "spread": digits((high - low) / median),
+        "fastest_s": digits(min(seconds)),
+        "calls": len(seconds),
+        "gflop_per_s": digits(operations / median / 1e9) if both else None,
+        "gb_per_s": digits(subject.case.numbers * item / median / 1e9) if both else None,
+        "clock": clock,
+        "reason": "",
+    }
+
+
+def memory(subject: Subject) -> Entry:
+    """Planned against measured, on top of arguments and results."""
+    measured, how = subject.peak_bytes()
+    return {
+        "planned_bytes": subject.case.plan(subject.dtype, subject.backend.library).peak_bytes,
+        "measured_bytes": measured,
+        "how": how,
+    }
+
+
+def digits(value: float, count: int = 4) -> float | None:
+    """A number with so many significant digits; None where JSON has no word for it."""
+    return float(f"{value:.{count}g}") if math.isfinite(value) else None

@@ -1,0 +1,41 @@
+"""float32 on a GPU that may round products to TF32: CuPy reads the setting when it is imported, so a process apart."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nonlocal_ref.comparison.cases import Size
+
+PAIRS = 2**24  # no size with more than these: every size costs an oracle
+TIMEOUT = 240  # seconds
+
+
+def measure_with_tf32(
+    variants: Sequence[str], sizes: Sequence[Size], seed: int, backend: str = "cupy"
+) -> dict[str, Any]:
+    """``rows`` and ``speed`` with CUPY_TF32=1, shown beside those without and not judged; or the reason for none."""
+    small = [str(size) for size in sizes if size.pairs() <= PAIRS]
+    nothing: dict[str, Any] = {"rows": [], "speed": []}
+    if os.environ.get("CUPY_TF32", "0") != "0":
+        return nothing | {"reason": "not measured apart: CUPY_TF32 is set for all rows already"}
+    if not small:
+        return nothing | {"reason": "not measured: all sizes are too large for one more oracle"}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "tf32.json")
+        command = [sys.executable, "-m", "nonlocal_ref", "compare", "--backends", backend, "--dtype", "float32"]
+        command += ["--variants", *variants, "--sizes", *small, "--direction", "both"]
+        command += ["--seed", str(seed), "--json", str(file)]
+        environment = os.environ | {"CUPY_TF32": "1"}
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT, check=False)
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except subprocess.TimeoutExpired:
+            return nothing | {"reason": f"not measured: it took longer than {TIMEOUT} s"}
+        except (OSError, ValueError):
+            return nothing | {"reason": f"not measured: the process ended with {done.returncode}"}
+    return {"rows": found["rows"], "speed": found["speed"], "reason": ""}

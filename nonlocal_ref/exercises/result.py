@@ -1,0 +1,151 @@
+"""What comes out of an exercise: true or false, and a text that helps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import fill, indent
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nonlocal_ref.checker import Report
+from nonlocal_ref.exercises.attempt import cotangent
+from nonlocal_ref.exercises.hints import Hint
+
+if TYPE_CHECKING:
+    from nonlocal_ref.exercises.ladder import Exercise, Rung
+
+MOST_ENTRIES = 24  # of an array that is printed whole
+WIDTH = 100
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """The verdict on one exercise; true when the answer is right.
+
+    Attributes
+    ----------
+    exercise : str
+        Its name.
+    right : bool
+        Whether everything was right.
+    text : str
+        What to read; also str(result).
+    hints : tuple of Hint
+        What is wrong, each with a name and a text.
+    inputs : dict
+        The smallest input that shows it, by the names of the arguments.
+    report : Report or None
+        What `nonlocal_ref.gradcheck` says of the answer on that input, where it was asked.
+    """
+
+    exercise: str
+    right: bool
+    text: str
+    hints: tuple[Hint, ...] = ()
+    inputs: dict[str, Any] | None = None
+    report: Report | None = None
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def passed(exercise: "Exercise", rungs: "Sequence[Rung]") -> Result:
+    """Everything was right."""
+    sizes = dict.fromkeys(size_of(exercise, rung) for rung in (rungs[0], max(rungs, key=entries)))
+    inputs = "1 input," if len(rungs) == 1 else f"{len(rungs)} inputs, from"
+    count = len(exercise.gradients)
+    gradients = "its gradient" if count == 1 else f"{count} gradients"
+    what = "the value" if exercise.plain else f"the value, {gradients}, and what backward promises"
+    return Result(exercise.name, True, f"{exercise.name}: right. {inputs} {' to '.join(sizes)}: {what}.")
+
+
+def failed(
+    exercise: "Exercise",
+    rung: "Rung",
+    number: int,
+    right: dict[str, Any],
+    got: dict[str, Any],
+    *,
+    wrong: Sequence[str] = (),
+    hints: Sequence[Hint | None] = (),
+    report: Report | None = None,
+) -> Result:
+    """Something was wrong, first with this input."""
+    inputs = dict(zip(exercise.arguments, rung.args, strict=True))
+    said = tuple({hint.name: hint for hint in reversed(hints) if hint is not None}.values())[::-1]
+    label = "Hint: " if wrong else ""
+    parts = [headline(exercise, wrong)]
+    parts += [fill(label + hint.text, WIDTH, subsequent_indent=" " * len(label)) for hint in said]
+    if not {hint.name for hint in said} & {"to_be_written", "not_callable"}:
+        parts.append(shown_input(exercise, rung, number, right, got, wrong))
+    if report is not None:
+        parts.append("nl.gradcheck says of it\n" + indent(str(report), "    "))
+    return Result(exercise.name, False, "\n\n".join(parts), said, inputs, report)
+
+
+def shown_input(
+    exercise: "Exercise", rung: "Rung", number: int, right: dict[str, Any], got: dict[str, Any], wrong: Sequence[str]
+) -> str:
+    """The smallest input that shows it, what came out, and what should."""
+    before = f" ({number} smaller {'was' if number == 1 else 'were'} right)" if number else ""
+    about = f": {rung.about}" if rung.about else ""
+    named = dict(zip(exercise.arguments, rung.args, strict=True))
+    if exercise.gradients and got and exercise.value not in wrong:
+        named[f"d{exercise.value}"] = cotangent(right[exercise.value])
+    lines = [line(name, x) for name, x in named.items()]
+    for name in wrong:
+        lines += comparison(name, got[name], right[name])
+    head = f"The smallest input that shows it{before}{about}"
+    return "\n".join([head, *(indent(text, "    ") for text in lines)])
+
+
+def headline(exercise: "Exercise", wrong: Sequence[str]) -> str:
+    """Which of its outputs are wrong, and which are not."""
+    if not wrong:
+        return f"{exercise.name}: not yet."
+    if wrong[0] == exercise.value:
+        return f"{exercise.name}: not yet. The value {exercise.value} is not right."
+    fine = [name for name in exercise.gradients if name not in wrong]
+    also = f" So {'is' if len(fine) == 1 else 'are'} {' and '.join(fine)}." if fine else ""
+    verb = "is" if len(wrong) == 1 else "are"
+    return f"{exercise.name}: not yet. The value {exercise.value} is right.{also} {' and '.join(wrong)} {verb} not."
+
+
+def comparison(name: str, got: Any, right: Any) -> list[str]:
+    """Both numbers, or the entry where they differ most."""
+    a, b = np.asarray(got), np.asarray(right)
+    if a.shape != b.shape or b.size <= MOST_ENTRIES:
+        return [line(f"your  {name}", got), line(f"right {name}", right)]
+    difference = np.nan_to_num(np.abs(a - b), nan=np.inf)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), b.shape))
+    return [f"{name} differs most at {list(index)}: yours {a[index]:.6g}, right {b[index]:.6g}"]
+
+
+def line(name: str, x: Any) -> str:
+    """``name = value`` in few characters."""
+    if isinstance(x, np.ndarray):
+        if x.size > MOST_ENTRIES:
+            return f"{name}: shape {x.shape}"
+        text = np.array2string(x, precision=4, suppress_small=True, separator=", ", prefix=f"{name} = ")
+        return f"{name} = {text}"
+    if callable(x):
+        return f"{name} = {getattr(x, '__doc__', None) or getattr(x, '__name__', 'a function')}"
+    return f"{name} = {x!r}"
+
+
+def size_of(exercise: "Exercise", rung: "Rung") -> str:
+    """The size of an input: the shapes of its arrays, or its numbers."""
+    named = zip(exercise.arguments, rung.args, strict=True)
+    return ", ".join(f"{name} {x.shape}" if isinstance(x, np.ndarray) else line(name, x) for name, x in named)
+
+
+def entries(rung: "Rung") -> float:
+    """How large an input is."""
+    sizes = (x.size if isinstance(x, np.ndarray) else x for x in rung.args)
+    return float(sum(size for size in sizes if isinstance(size, (int, float))))

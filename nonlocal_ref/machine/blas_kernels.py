@@ -1,0 +1,81 @@
+"""Whether OpenBLAS picked the right kernels for this processor.
+
+It picks them by the processor's model number; one that is newer than the library falls back to older instructions.  So
+each set of kernels that the processor can run is measured in a process of its own, with OPENBLAS_CORETYPE.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from nonlocal_ref.machine.hardware import processor_flags
+
+# OPENBLAS_CORETYPE -> what the processor must have, in Linux's words; without it the kernels would crash.
+KERNELS = {
+    "HASWELL": {"avx2", "fma"},
+    "ZEN": {"avx2", "fma"},
+    "SKYLAKEX": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
+    "COOPERLAKE": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"},
+    "SAPPHIRERAPIDS": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_bf16"},
+    "ARMV8": {"asimd"},
+    "NEOVERSEN1": {"asimd", "asimddp", "atomics"},
+    "NEOVERSEV1": {"asimd", "sve", "bf16"},
+}
+WORTH = 1.1  # less than a tenth is not worth a setting
+TIMEOUT = 20  # seconds a process
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One setting: GFLOP/s in float32 and float64, or why there are none."""
+
+    setting: str | None
+    name: str | None = None
+    float32: float = 0.0
+    float64: float = 0.0
+    problem: str = ""
+
+    def __str__(self) -> str:
+        label = self.setting or "as it is"
+        if self.problem:
+            return f"{label}: {self.problem}"
+        return f"{label} (kernel {self.name}): {self.float32:g} GFLOP/s in float32, {self.float64:g} in float64"
+
+
+def measure_kernels() -> list[Kernel]:
+    """The kernels OpenBLAS picks, then those it could have picked."""
+    flags = processor_flags()
+    possible = [name for name, needed in KERNELS.items() if needed <= flags]
+    return [measure_one(setting) for setting in (None, *possible)]
+
+
+def measure_one(setting: str | None) -> Kernel:
+    """One process with one setting."""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    if setting is not None:
+        environment["OPENBLAS_CORETYPE"] = setting
+    command = [sys.executable, "-m", "nonlocal_ref.machine.matrix_product"]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        found = json.loads(done.stdout) if done.returncode == 0 else None
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return Kernel(setting, problem=f"not measured ({type(error).__name__})")
+    if found is None:
+        return Kernel(setting, problem=f"not measured (the process ended with {done.returncode})")
+    return Kernel(setting, found["kernel"], found["float32"], found["float64"])
+
+
+def verdict(kernels: list[Kernel]) -> str:
+    """What setting would gain something, in one line; the same kernels under another name gain nothing."""
+    chosen, *others = kernels
+    others = [kernel for kernel in others if not kernel.problem and kernel.name != chosen.name]
+    if chosen.problem:
+        return "no verdict: what OpenBLAS picks could not be measured"
+    gains = [(kernel.float32 / chosen.float32, kernel.float64 / chosen.float64, kernel.setting) for kernel in others]
+    worth = [gain for gain in gains if max(gain[:2]) >= WORTH and min(gain[:2]) > 1 / WORTH]
+    if not worth:
+        return f"OpenBLAS picked well: no other setting gains {100 * (WORTH - 1):.0f} % or more"
+    single, double, setting = max(worth)
+    return f"OPENBLAS_CORETYPE={setting} gives {single:.2f}x in float32, {double:.2f}x in float64: set it before Python"

@@ -1,0 +1,113 @@
+"""How a non-local operation or block may be read: the right way, and the ways that implementations fell into.
+
+The right reading is `nonlocal_ref.nonlocal_op` and `nonlocal_ref.block` in their dense form.  Every other reading is
+the same composition with one piece exchanged, so its values and its gradients are known, and numbers that match it tell
+which piece it was.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from nonlocal_ref.dense import dense
+from nonlocal_ref.ops import Backward, scaled_product, softmax
+from nonlocal_ref.pairwise import concatenation, dot_product
+from nonlocal_ref.params import BlockConfig
+from nonlocal_ref.positions import fold, unfold
+from nonlocal_ref.residual_block import Params, embed, project
+
+Rearrange = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read eqs. (1) to (6); the defaults of the second half are right."""
+
+    variant: str
+    scale: float | None = None
+    pool_order: str = "after"
+    subsample: bool | tuple[int, ...] = False
+    softmax_over: str = "keys"  # or "queries", "pairs", "batch"
+    divisor: str = "keys"  # or "queries": what (4) and (5) are divided by
+    flat_kernel: int | None = None  # pool the flattened index of positions with this kernel
+    gamma_is_one: bool = False
+    adds_nothing: bool = False  # z = x
+    eps: float | None = None  # of the norm, where it is not the config's
+
+
+def right_reading(config: BlockConfig) -> Reading:
+    """What a config says."""
+    return Reading(config.variant, config.scale_factor, config.pool_order, config.subsample)
+
+
+def read_operation(
+    reading: Reading, theta: np.ndarray, phi: np.ndarray, g: np.ndarray, w_f: np.ndarray | None = None
+) -> tuple[np.ndarray, Backward]:
+    """Eq. (1) under a reading.  theta (B, N, D), phi (B, M, D), g (B, M, E) -> y (B, N, E)."""
+    return dense(partial(pairwise, reading, w_f), theta, phi, g)
+
+
+def pairwise(
+    reading: Reading, w_f: np.ndarray | None, theta: np.ndarray, phi: np.ndarray
+) -> tuple[np.ndarray, Backward]:
+    """f / C(x) under a reading.  theta (B, N, D), phi (B, M, D) -> weights (B, N, M)."""
+    if reading.variant in {"dot_product", "concatenation"}:
+        kernel: Any = dot_product if reading.variant == "dot_product" else partial(concatenation, w_f=w_f)
+        weights, kernel_backward = kernel(theta, phi)
+        factor = phi.shape[1] / theta.shape[1] if reading.divisor == "queries" else 1.0
+        return weights * factor, lambda dweights: kernel_backward(dweights * factor)
+    logits, logits_backward = scaled_product(theta, phi, reading.scale)
+    to_rows, from_rows = regroup(reading.softmax_over, logits.shape)
+    p, softmax_backward = softmax(to_rows(logits))
+
+    def backward(dweights: np.ndarray) -> tuple[np.ndarray, ...]:
+        (drows,) = softmax_backward(to_rows(dweights))
+        return logits_backward(from_rows(drows))  # type: ignore[no-any-return]
+
+    return from_rows(p), backward
+
+
+def regroup(over: str, shape: tuple[int, ...]) -> tuple[Rearrange, Rearrange]:
+    """Bring what a softmax sums over to the last axis, and back; shape is (B, N, M)."""
+    if over == "queries":
+        return (lambda x: np.swapaxes(x, 1, 2)), (lambda x: np.swapaxes(x, 1, 2))
+    if over == "pairs":
+        return (lambda x: x.reshape(shape[0], 1, -1)), (lambda x: x.reshape(shape))
+    if over == "batch":
+        return (lambda x: np.moveaxis(x, 0, -1)), (lambda x: np.moveaxis(x, -1, 0))
+    return (lambda x: x), (lambda x: x)
+
+
+def read_block(
+    reading: Reading, config: BlockConfig, x: np.ndarray, params: Params, *, training: bool = False
+) -> tuple[np.ndarray, Backward]:
+    """Eq. (6) under a reading.  x (B, C, *S) -> z; backward(dz) -> (dx, grads)."""
+    if reading.adds_nothing:
+        return x, lambda dz: (dz, {key: np.zeros_like(value) for key, value in params.items() if "running" not in key})
+    if reading.gamma_is_one and "bn.weight" in params:
+        params = params | {"bn.weight": np.ones_like(params["bn.weight"])}
+    features, fold_backward = fold(x, config.domain, config.frame_group)  # (B', *S', C)
+    folded = features.shape
+    pooling = replace(config, subsample=reading.subsample, pool_order=reading.pool_order)
+    if reading.flat_kernel is not None:
+        features = features.reshape(folded[0], prod(folded[1:-1]), folded[-1])  # one axis, as if space had no rows
+        pooling = BlockConfig(config.channels, dims=1, subsample=(reading.flat_kernel,), pool_order=reading.pool_order)
+    (theta, phi, g), embed_backward = embed(features, params, pooling)
+    y, operation_backward = read_operation(reading, theta, phi, g, params.get("w_f.weight"))
+    normed = config if reading.eps is None else replace(config, eps=reading.eps)
+    w_z_y, project_backward = project(y, params, normed, training=training)
+    residual, unfold_backward = unfold(w_z_y, x.shape, config.domain, config.frame_group)
+
+    def backward(dz: np.ndarray) -> tuple[np.ndarray, Params]:
+        (dw_z_y,) = unfold_backward(dz)
+        dy, project_grads = project_backward(dw_z_y)
+        dtheta, dphi, dg, *dw_f = operation_backward(dy)
+        dfeatures, embed_grads = embed_backward(dtheta, dphi, dg)
+        (dx,) = fold_backward(dfeatures.reshape(folded))
+        return dz + dx, embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+
+    return residual + x, backward

@@ -1,0 +1,118 @@
+"""Parameters in files: .safetensors (extra "weights") and .npz, neither of which can run code when it is read."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_array_api_obj
+
+from nonlocal_ref.backend import to_numpy
+from nonlocal_ref.testing.npz import npz_bytes, read_npz, write_whole
+
+ENDINGS = (".npz", ".safetensors")
+
+
+def save_weights(path: str | os.PathLike[str], arrays: Mapping[Any, Any]) -> None:
+    """Write a dict of arrays to a .npz or .safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Its ending says which format.
+    arrays : mapping of str to array
+        Parameters, a state dict; arrays of any library.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a named array of numbers, or an unknown ending.
+    ImportError
+        For .safetensors without the package, with the line that installs it.
+
+    Notes
+    -----
+    The NumPy writer of safetensors stores the memory of an array as it lies there: of a transposed or sliced view it
+    writes the wrong numbers, without a word.  Arrays are made contiguous first.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> from nonlocal_ref.testing import load_weights, save_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "block.npz")
+    ...     save_weights(path, {"theta.weight": np.eye(2)})
+    ...     load_weights(path)
+    {'theta.weight': array([[1., 0.],
+           [0., 1.]])}
+    """
+    ending = _ending(path)
+    hosts = {}
+    for name, array in arrays.items():
+        if not isinstance(name, str) or not is_array_api_obj(array):
+            msg = f"arrays must map names to arrays, got {name!r}: {type(array).__name__}"
+            raise TypeError(msg)
+        host = to_numpy(array)
+        if host.dtype.kind not in "biufc":
+            msg = f"{name} must hold numbers, got {host.dtype}"
+            raise TypeError(msg)
+        hosts[name] = np.array(host, dtype=host.dtype.newbyteorder("="), order="C")
+    write_whole(path, npz_bytes(hosts) if ending == ".npz" else _safetensors().save(hosts))
+
+
+def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read all arrays of a .npz or .safetensors file; no pickle, no code.
+
+    Parameters
+    ----------
+    path : path
+        Its ending says which format.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        For `read_state_dict`, or our parameters as they are.
+
+    Raises
+    ------
+    ValueError
+        For a corrupt, truncated or hostile file (a header that declares more than the file holds, arrays of objects),
+        with the name of the file and what is wrong with it.
+    OSError
+        If there is no such file.
+    ImportError
+        For .safetensors without the package, with the line that installs it.
+
+    Examples
+    --------
+    See `save_weights`.
+    """
+    if _ending(path) == ".npz":
+        arrays, _ = read_npz(path)
+        return arrays
+    reader, content = _safetensors(), Path(path).read_bytes()
+    try:
+        return {name: np.array(array) for name, array in reader.load(content).items()}
+    except Exception as error:  # the library has its own errors, and KeyError for a dtype that NumPy does not have
+        reason = f"dtype {error} is not one of NumPy's" if isinstance(error, KeyError) else str(error)
+        msg = f"{os.fspath(path)!r} is not a whole .safetensors file that NumPy can hold: {reason}"
+        raise ValueError(msg) from error
+
+
+def _ending(path: str | os.PathLike[str]) -> str:
+    ending = Path(path).suffix
+    if ending not in ENDINGS:
+        msg = f"path must end in {' or '.join(ENDINGS)}, got {os.fspath(path)!r}"
+        raise ValueError(msg)
+    return ending
+
+
+def _safetensors() -> Any:
+    try:
+        return importlib.import_module("safetensors.numpy")
+    except ImportError as error:
+        msg = f'.safetensors files need the package safetensors: pip install "nonlocal-ref[weights]" ({error})'
+        raise ImportError(msg) from error

@@ -1,0 +1,164 @@
+"""``nonlocal-ref compare``: exit codes, files, refusals."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nonlocal_ref.cli import compare_command, main
+from nonlocal_ref.comparison import to_json
+from nonlocal_ref.comparison.comparing import Comparison
+from nonlocal_ref.comparison.measurement import Subject
+from nonlocal_ref.comparison.tf32 import measure_with_tf32
+from nonlocal_ref.machine import gpu
+from tests.cli.helpers import refusal, run
+from tests.comparison.helpers import small_report
+from tests.comparison.test_reading import broken_report
+
+SMALL = ("compare", "--quick", "--sizes", "2x6x5x4x3", "--backends", "numpy", "--variants", "dot_product")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without CuPy, whatever this one has."""
+    right = importlib.import_module
+
+    def without_cupy(name, package=None):
+        if name.endswith("cupy"):
+            raise ModuleNotFoundError(name)
+        return right(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", without_cupy)
+
+
+def test_it_prints_the_report_and_writes_every_file(capsys, tmp_path, no_gpu):
+    files = {option: tmp_path / f"report.{option}" for option in ("json", "md", "html")}
+    words = [word for option, file in files.items() for word in (f"--{option}", file)]
+    code, out, err = run(capsys, *SMALL, *words)
+    assert (code, err) == (0, "")
+    assert out.startswith("No GPU found: ")
+    assert out.splitlines()[1].startswith("Same numbers on numpy")
+    assert json.loads(files["json"].read_text())["ok"]
+    assert files["md"].read_text().startswith("# nonlocal-ref compare")
+    assert files["html"].read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_row_that_fails_is_exit_code_1(capsys, monkeypatch):
+    right = Subject.both
+    monkeypatch.setattr(Subject, "both", lambda self: tuple(1.001 * x for x in right(self)))
+    code, out, _ = run(capsys, *SMALL)
+    assert code == 1
+    assert "NOT the same numbers" in out
+
+
+def test_a_gpu_that_is_required_and_not_there_is_exit_code_3(capsys, no_gpu):
+    code, out, err = run(capsys, *SMALL, "--require-gpu")
+    assert (code, err) == (3, "")
+    assert out.startswith("No GPU found: CuPy")
+
+
+def test_a_backend_that_is_not_there_names_the_line_that_installs_it(capsys, no_gpu):
+    line = refusal(capsys, "compare", "--backends", "numpy", "cupy")
+    assert "backend 'cupy' is not installed" in line
+    assert "pip install" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sizes", "-3"], "at least 1"),
+        (["--sizes", "0"], "sizes"),
+        (["--sizes", "many"], "BxNxMxDxE"),
+        (["--variants", "cosine"], "cosine"),
+        (["--dtype", "float16"], "float16"),
+        (["--seed", "-1"], "seed"),
+        (["--backends", "numpy", "tensorflow"], "tensorflow"),
+        (["--json", "no/such/folder/a.json"], "must be in a folder that exists"),
+        (["--html", "."], "must be a file to write"),
+    ],
+)
+def test_a_wrong_wish_is_refused_in_one_line(capsys, words, message):
+    assert message in refusal(capsys, "compare", *words)
+
+
+def test_a_report_that_cannot_be_written_is_kept_elsewhere(capsys, monkeypatch, tmp_path):
+    def gone(command, argument, contents):
+        (path,) = contents
+        compare_command.fail(command, f"argument {argument}: cannot write {path.name!r}: No space left on device")
+
+    monkeypatch.setattr(compare_command, "write_files", gone)
+    monkeypatch.setattr(compare_command.tempfile, "tempdir", str(tmp_path))
+    code, out, err = run(capsys, *SMALL, "--json", tmp_path / "a.json")
+    assert code == 2
+    assert "Accuracy" in out
+    assert "No space left on device" in err
+    (kept,) = tmp_path.glob("nonlocal-ref-compare-*.json")
+    assert str(kept) in err
+    assert json.loads(kept.read_text())["ok"]
+
+
+def test_an_interruption_writes_what_there_is(capsys, monkeypatch, tmp_path):
+    def interrupted(self, tick):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Comparison, "run", interrupted)
+    code, _, _ = run(capsys, *SMALL, "--json", tmp_path / "a.json")
+    assert code == 130
+    assert json.loads((tmp_path / "a.json").read_text())["headline"].startswith("Interrupted. Nothing was compared")
+
+
+def test_diff_of_two_reports(capsys, tmp_path):
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    before.write_text(to_json(small_report()))
+    after.write_text(to_json(broken_report()))
+    assert run(capsys, "compare", "--diff", before, before)[0] == 0
+    code, out, _ = run(capsys, "compare", "--diff", before, after)
+    assert code == 1
+    assert out.startswith("1 of ")
+    after.write_text("{")
+    assert "argument --diff: 'b.json' is not JSON" in refusal(capsys, "compare", "--diff", before, after)
+
+
+def test_tf32_runs_in_a_process_of_its_own(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")])))
+    monkeypatch.delenv("CUPY_TF32", raising=False)
+    (size,) = Comparison(sizes=[4], backends=["numpy"]).sizes
+    found = measure_with_tf32(["dot_product"], [size], 0, backend="numpy")
+    assert {row["stage"] for row in found["rows"]} == {"weights", "y", "dtheta", "dphi", "dg"}
+    assert found["speed"]
+    monkeypatch.setenv("CUPY_TF32", "1")
+    assert measure_with_tf32(["dot_product"], [size], 0)["reason"].startswith("not measured apart")
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocked)
+from nonlocal_ref.cli import main
+sys.exit(main({words!r}))
+"""
+
+
+def test_it_needs_no_library_beside_those_of_the_package(tmp_path):
+    names = {"tqdm", "jinja2", "matplotlib", "skimage", "torch", "jax", "array_api_strict", "threadpoolctl", "cupy"}
+    code = BLOCKED.format(names=names, words=[*SMALL[:-2], "--html", str(tmp_path / "a.html")])
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_gpu_has_a_reason(no_gpu, monkeypatch, tmp_path):
+    assert "CuPy is not installed and" in gpu.find_gpu().reason
+    monkeypatch.setattr(gpu, "DRIVER", tmp_path)
+    assert "an NVIDIA driver is loaded; install it with: pip install" in gpu.find_gpu().reason
+
+
+def test_help_names_the_exit_codes(capsys):
+    assert main(["compare", "--help"]) == 0
+    assert "3 --require-gpu" in capsys.readouterr().out

@@ -1,0 +1,227 @@
+"""compare: what it judges, what it measures, and what it says when something goes wrong."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import nonlocal_ref as nl
+from nonlocal_ref.comparison import compare, devices, measurement, one_case
+from nonlocal_ref.comparison.cases import Size
+from nonlocal_ref.comparison.comparing import Comparison
+from nonlocal_ref.comparison.headline import first_lasting, wins
+from nonlocal_ref.comparison.measurement import Subject, same_bits
+from tests.comparison.helpers import SIZE, one_row, small_report
+
+GRADIENTS = {"y", "dtheta", "dphi", "dg"}
+
+
+def test_every_stage_has_a_row_and_passes():
+    report = small_report()
+    stages = {variant: {r["stage"] for r in report["rows"] if r["variant"] == variant} for variant in nl.VARIANTS}
+    softmax = GRADIENTS | {"logits", "max", "exp", "sum", "weights"}
+    assert stages == {
+        "gaussian": softmax,
+        "embedded_gaussian": softmax,
+        "dot_product": GRADIENTS | {"weights"},
+        "concatenation": GRADIENTS | {"weights", "dw_f"},
+    }
+    assert all(row["pass"] is True for row in report["rows"])
+    assert report["ok"]
+    assert report["headline"].startswith("Same numbers on numpy: all ")
+
+
+def test_a_row_has_the_keys_of_the_schema():
+    report = small_report()
+    assert (report["schema"], report["schema_version"], report["seed"]) == ("nonlocal_ref compare", 1, 0)
+    assert {"variant", "size", "backend", "dtype", "stage", "ratio", "limit", "pass", "same_bits", "reason"} <= set(
+        report["rows"][0]
+    )
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_a_row_passes_at_30_and_at_twice_the_ratio_of_numpy_in_float32_or_6():
+    for row in small_report()["rows"]:
+        assert row["limit"] == pytest.approx(min(30, max(2 * row["numpy_float32_ratio"], 6)), rel=1e-3)
+
+
+def test_a_wrong_number_fails_its_row_and_the_report(monkeypatch):
+    right = Subject.both
+
+    def slightly_off(self):
+        y, *gradients = right(self)
+        return y, *(1.001 * dx for dx in gradients)
+
+    monkeypatch.setattr(Subject, "both", slightly_off)
+    report = compare(["dot_product"], [SIZE], ["float64"], ["numpy"], quick=True)
+    assert one_row(report, stage="y")["pass"] is True
+    assert one_row(report, stage="dphi")["pass"] is False
+    assert not report["ok"]
+    assert report["headline"].startswith("NOT the same numbers: 3 of 5 rows fail, as numpy dot_product dg")
+
+
+def test_nan_is_no_number_and_fails(monkeypatch):
+    monkeypatch.setattr(Subject, "forward", lambda self: (math.nan,))
+    right = Subject.both
+    monkeypatch.setattr(Subject, "both", lambda self: tuple(x * np.float32("nan") for x in right(self)))
+    row = one_row(compare(["dot_product"], [SIZE], ["float32"], ["numpy"], quick=True), stage="y")
+    assert (row["ratio"], row["pass"]) == (None, False)
+    assert "not a finite number" in row["reason"]
+
+
+def test_bits_that_differ_from_run_to_run_are_seen():
+    x = np.asarray([1.0, np.nan, 0.0])
+    assert same_bits(x, x.copy())
+    assert not same_bits(x, np.asarray([np.nextafter(1, 2), np.nan, 0.0]))
+    assert not same_bits(x, np.asarray([1.0, np.nan, -0.0]))
+
+
+def test_sizes_that_do_not_fit_are_not_tried_and_the_run_goes_on(monkeypatch):
+    monkeypatch.setattr(devices.Backend, "free_bytes", lambda self: 2**20)
+    report = compare(["dot_product"], [512, 8], ["float32"], ["numpy"], quick=True)
+    row = one_row(report, size="512")
+    assert (row["stage"], row["pass"], row["ratio"]) == ("run", None, None)
+    assert row["reason"].startswith("does not fit, needs ")
+    assert report["ok"]
+    assert "1 cases not tried" in report["headline"]
+
+
+def test_a_size_too_large_for_the_host_is_not_even_drawn():
+    report = compare(["embedded_gaussian"], [10**9], ["float32"], ["numpy"], quick=True)
+    assert one_row(report, stage="run")["reason"].startswith("does not fit, needs ")
+    assert not report["ok"]
+    assert report["headline"].startswith("Nothing was compared (1 cases not tried)")
+
+
+def test_an_oracle_that_breaks_fails_its_rows(monkeypatch):
+    def broken(case, x):
+        raise MemoryError
+
+    monkeypatch.setattr(one_case.oracle, "exact_operation", broken)
+    row = one_row(compare(["dot_product"], [8], ["float32"], ["numpy"], quick=True), stage="run")
+    assert (row["pass"], row["reason"]) == (False, "the oracle: MemoryError: ")
+
+
+def test_a_device_lost_in_the_middle_fails_its_row_and_the_run_goes_on(monkeypatch):
+    right, calls = Subject.both, []
+
+    def lost(self):
+        calls.append(self.case.variant)
+        if self.case.variant == "dot_product" and len(calls) > 6:
+            msg = "CUDA error in /usr/local/cuda/lib/libcudart.so: unspecified launch failure"
+            raise RuntimeError(msg)
+        return right(self)
+
+    monkeypatch.setattr(Subject, "both", lost)
+    report = compare(["dot_product", "gaussian"], [SIZE], ["float32", "float64"], ["numpy"], quick=True)
+    failed = [row for row in report["rows"] if row["pass"] is False]
+    assert failed
+    assert {row["stage"] for row in failed} == {"run"}
+    assert failed[0]["reason"] == "RuntimeError: CUDA error in libcudart.so: unspecified launch failure"
+    assert any(row["variant"] == "gaussian" and row["pass"] for row in report["rows"])
+
+
+def test_memory_is_measured_where_it_can_be_and_never_0_elsewhere():
+    pytest.importorskip("array_api_strict")
+    report = compare(["dot_product"], [64], ["float32"], ["numpy", "array_api_strict:device1"], quick=True)
+    host, device = report["memory"]
+    assert host["planned_bytes"] > 0
+    assert 0 < host["measured_bytes"] < 10 * host["planned_bytes"]
+    assert device["measured_bytes"] is None
+    assert device["how"].startswith("not measured")
+
+
+def test_a_stand_in_keeps_no_time_and_gives_the_bits_of_numpy():
+    pytest.importorskip("array_api_strict")
+    report = compare(["embedded_gaussian"], [SIZE], ["float32"], ["numpy", "array_api_strict:device1"], quick=True)
+    assert all(
+        (entry["median_s"] is None) == (entry["backend"] != "numpy")
+        and (entry["reason"] == "") == (entry["backend"] == "numpy")
+        for entry in report["speed"]
+    )
+    ratios = [
+        {row["stage"]: row["ratio"] for row in report["rows"] if row["backend"] == backend}
+        for backend in ("numpy", "array_api_strict:device1")
+    ]
+    assert ratios[0] == ratios[1]
+
+
+def test_jax_computes_in_float64_without_being_told_globally():
+    jax = pytest.importorskip("jax")
+    report = compare(["dot_product"], [SIZE], ["float64"], ["jax"], quick=True)
+    assert report["ok"], report["headline"]
+    assert not jax.config.jax_enable_x64
+
+
+def test_speed_says_what_was_measured():
+    for entry in small_report()["speed"]:
+        assert 0 < entry["fastest_s"] <= entry["median_s"]
+        assert entry["calls"] >= 1
+        assert (entry["gflop_per_s"] is None) == (entry["direction"] == "forward")
+        assert entry["to_device_s"] is None  # the memory is the host's
+
+
+def entry(backend, n, seconds, moving=None):
+    label = {"variant": "gaussian", "dtype": "float32", "direction": "both", "size": str(n), "B": 1, "N": n, "M": n}
+    return label | {"backend": backend, "median_s": seconds, "to_device_s": moving, "from_device_s": moving}
+
+
+def test_the_gpu_wins_from_the_size_from_which_on_it_always_does():
+    speed = [entry("numpy", n, n**2) for n in (1, 2, 4, 8)]
+    speed += [entry("cupy", n, seconds, 3) for n, seconds in {1: 0.5, 2: 5, 4: 11, 8: 20}.items()]
+    (won,) = wins(speed)
+    assert (won["size"], won["factor"]) == ("8", 3.2)
+    assert (won["from_size"], won["from_size_with_transfers"]) == ("4", "8")
+    assert first_lasting([entry("cupy", 8, 70)], {("gaussian", "8", "float32", "both"): 64.0}, transfers=False) is None
+
+
+def test_the_environment_names_no_folder_and_no_machine(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "/srv/secret/core")
+    words = ["nonlocal-ref", "compare", "--json=/srv/secret/a.json", "--md", "/srv/secret/b.md"]
+    found = Comparison(["dot_product"], [4], ["float32"], ["numpy"], command=words).report()["environment"]
+    assert found["command"] == "nonlocal-ref compare --json=a.json --md b.md"
+    assert "secret" not in json.dumps(found)
+    assert {"python", "packages", "processor", "blas", "gpu", "variables", "git_commit"} <= set(found)
+    assert "CUPY_TF32" in found["variables"]
+
+
+def test_time_that_is_over_begins_no_more_cases():
+    report = Comparison(["dot_product"], [4], ["float32"], ["numpy"], seconds=-1.0).run().report()
+    assert one_row(report, stage="run")["reason"].startswith("not tried: the time was over")
+
+
+@pytest.mark.parametrize(
+    ("wish", "error", "message"),
+    [
+        ({"variants": ["cosine"]}, ValueError, "variants must be"),
+        ({"variants": "gaussian"}, ValueError, "variants must be a list"),
+        ({"variants": []}, ValueError, "variants must be a list"),
+        ({"sizes": [0]}, ValueError, "sizes"),
+        ({"sizes": ["12x"]}, ValueError, "BxNxMxDxE"),
+        ({"sizes": [(1, 2)]}, ValueError, "BxNxMxDxE"),
+        ({"sizes": [1.5]}, TypeError, "sizes"),
+        ({"sizes": []}, ValueError, "sizes"),
+        ({"dtypes": ["float16"]}, ValueError, "dtypes must be"),
+        ({"directions": ["sideways"]}, ValueError, "directions must be"),
+        ({"backends": ["tensorflow"]}, ValueError, "backend must be one of"),
+        ({"backends": []}, ValueError, "backends must be a list"),
+        ({"seed": -1}, ValueError, "seed"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused(wish, error, message):
+    with pytest.raises(error, match=message):
+        compare(**wish)
+
+
+def test_sizes_are_written_as_they_are_read():
+    for text in ("1024", "8x784x196x512x512"):
+        assert str(Size.parse(text)) == text
+    assert Size.parse(16) == Size.parse((1, 16, 16, 64, 64))
+
+
+def test_a_slow_case_is_timed_once(monkeypatch):
+    case = one_case.Case("dot_product", Size.parse(SIZE))
+    subject = Subject(case, devices.Backend("numpy"), "float32", case.draw(0))
+    assert len(subject.warm_seconds("both", 1e-9, first=10.0)[0]) == 1
+    assert len(subject.warm_seconds("both", 1e-9, first=0.0)[0]) == measurement.FEWEST

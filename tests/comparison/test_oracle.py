@@ -1,0 +1,69 @@
+"""The oracle is the equation, tile by tile or at once."""
+
+import numpy as np
+import pytest
+
+import nonlocal_ref as nl
+from nonlocal_ref.comparison import oracle
+from nonlocal_ref.comparison.cases import Case, Size
+from tests import tolerances
+from tests.oracles import nonlocal_op
+
+SIZE = Size(2, 7, 5, 4, 3)
+EPS = float(np.finfo(np.float64).eps)
+every_variant = pytest.mark.parametrize("variant", nl.VARIANTS)
+
+
+@every_variant
+def test_the_oracle_is_the_paper_in_plain_loops(variant):
+    case = Case(variant, SIZE)
+    x = case.draw(3)
+    exact = oracle.exact_operation(case, x)
+    y, _ = nonlocal_op(variant, x["theta"], x["phi"], x["g"], x.get("w_f"))
+    assert tolerances.error_ratio(exact["y"].value, np.asarray(y, dtype=float), exact["y"].magnitude, EPS) <= 30
+
+
+@every_variant
+def test_the_gradients_of_the_oracle_are_those_of_the_dense_form(variant):
+    case = Case(variant, SIZE)
+    x = case.draw(4)
+    exact = oracle.exact_operation(case, x)
+    _, backward = nl.nonlocal_op(variant, *(x[name] for name in case.names), method="dense")
+    for name, gradient in zip(case.names, backward(x["dy"]), strict=True):
+        assert tolerances.error_ratio(gradient, *exact[f"d{name}"], EPS) <= 30
+
+
+@every_variant
+def test_the_magnitudes_are_those_of_the_tests(variant):
+    case = Case(variant, SIZE)
+    x = case.draw(5)
+    exact, stages = oracle.exact_operation(case, x), oracle.exact_stages(case, x)
+    sizes = [None if array is None else np.abs(array) for array in (x["theta"], x["phi"], x["g"], x.get("w_f"))]
+    theirs = tolerances.nonlocal_op(variant, *sizes, stages["weights"].value, dy=np.abs(x["dy"]))
+    np.testing.assert_allclose(stages["weights"].magnitude, theirs.weights, rtol=1e-12)
+    for name, (_, magnitude) in exact.items():
+        np.testing.assert_allclose(magnitude, getattr(theirs, name), rtol=1e-12)
+
+
+@every_variant
+def test_tiles_of_any_height_give_the_same(variant, monkeypatch):
+    case = Case(variant, SIZE)
+    x = case.draw(6)
+    at_once = oracle.exact_operation(case, x)
+    monkeypatch.setattr(oracle, "TILE_PAIRS", 2 * SIZE.B * SIZE.M)
+    for name, (value, magnitude) in oracle.exact_operation(case, x).items():
+        assert tolerances.error_ratio(value, at_once[name].value, magnitude, EPS) <= 4
+        np.testing.assert_allclose(magnitude, at_once[name].magnitude, rtol=1e-12)
+
+
+def test_no_pair_of_the_concatenation_is_near_its_kink():
+    case = Case("concatenation", Size(1, 300, 200, 8, 2))
+    x = case.draw(0)
+    a, b = x["theta"] @ x["w_f"][:8], x["phi"] @ x["w_f"][8:]
+    assert np.min(np.abs(a[:, :, None] + b[:, None, :])) > 1e-4
+
+
+@every_variant
+def test_what_goes_in_is_the_same_in_float32(variant):
+    for x in Case(variant, SIZE).draw(1).values():
+        np.testing.assert_array_equal(x, x.astype(np.float32))

@@ -1,0 +1,56 @@
+"""What only a GPU can show.  All of it is skipped, with the reason, where there is none."""
+
+import numpy as np
+import pytest
+
+import nonlocal_ref as nl
+from nonlocal_ref.backend import to_numpy
+from nonlocal_ref.comparison import compare
+from nonlocal_ref.machine import find_gpu
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def gpu():
+    found = find_gpu()
+    if not found:
+        pytest.skip(found.reason)
+    return found
+
+
+@pytest.mark.parametrize("variant", nl.VARIANTS)
+def test_the_numbers_are_those_of_the_oracle(variant):
+    report = compare([variant], [64, (2, 300, 200, 48, 32), 1024], backends=["numpy", "cupy"], quick=True)
+    assert report["ok"], [row for row in report["rows"] if not row["pass"]]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_largest_and_smallest_see_infinity(value):
+    x = np.zeros((3, 700))
+    x[1, 500] = value
+    device = nl.to_backend(x, "cupy")
+    np.testing.assert_array_equal(to_numpy(device.max(axis=1)), x.max(axis=1))
+    np.testing.assert_array_equal(to_numpy(device.min(axis=1)), x.min(axis=1))
+
+
+@pytest.mark.parametrize("variant", nl.VARIANTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_without_a_candidate_are_zero(variant, dtype):
+    rng = np.random.default_rng(0)
+    shapes = [(1, 40, 8), (1, 50, 8), (1, 50, 4), *([(16,)] if variant == "concatenation" else [])]
+    arguments = [nl.to_backend(rng.standard_normal(shape), "cupy", dtype) for shape in shapes]
+    mask = rng.random((1, 40, 50)) < 0.5
+    mask[:, ::7] = False
+    y, backward = nl.nonlocal_op(variant, *arguments, mask=nl.to_backend(mask, "cupy"))
+    dtheta, *_ = backward(nl.to_backend(rng.standard_normal((1, 40, 4)), "cupy", dtype))
+    for x in (to_numpy(y), to_numpy(dtheta)):
+        assert np.all(np.isfinite(x))
+        assert not np.any(x[:, ::7])
+
+
+def test_a_photograph_is_denoised_as_on_the_host():
+    image = np.random.default_rng(0).random((64, 80))
+    host = nl.non_local_means(image, h=0.3, patch_size=5, patch_distance=4)
+    device = to_numpy(nl.non_local_means(nl.to_backend(image, "cupy"), h=0.3, patch_size=5, patch_distance=4))
+    np.testing.assert_allclose(device, host, rtol=1e-12, atol=1e-12)

@@ -1,0 +1,157 @@
+"""``nonlocal-ref doctor``: what it finds, and that it never fails for what it finds."""
+
+import importlib
+import json
+import sys
+import types
+
+import pytest
+
+from nonlocal_ref.machine import blas_kernels, diagnose, diagnosis, find_gpu, hardware, matrix_product, software
+from nonlocal_ref.machine.blas_kernels import Kernel, verdict
+from tests.cli.helpers import run
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """CuPy as it is handed in: an error, or a module."""
+    right = importlib.import_module
+
+    def put(cupy):
+        def replaced(name, package=None):
+            if name != "cupy":
+                return right(name, package)
+            if isinstance(cupy, Exception):
+                raise cupy
+            return cupy
+
+        monkeypatch.setattr(importlib, "import_module", replaced)
+
+    return put
+
+
+def cupy_with(**cuda):
+    return types.SimpleNamespace(cuda=types.SimpleNamespace(**cuda))
+
+
+def test_it_says_what_there_is_and_ends_with_0(capsys, modules):
+    modules(ModuleNotFoundError("cupy"))
+    code, out, err = run(capsys, "doctor")
+    assert (code, err) == (0, "")
+    assert out.isascii()
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert {"python", "processor", "memory", "GPU", "BLAS", "workers", "found"} <= set(lines)
+    assert lines["GPU"].startswith("none: CuPy is not installed")
+
+
+def test_what_is_missing_comes_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(diagnosis, "version", lambda name, module: None)
+    missing = {entry["name"]: entry["install"] for entry in diagnose()["missing"]}
+    assert missing["safetensors"] == 'pip install "nonlocal-ref[weights]"'
+    assert missing["numpy"] == "pip install numpy"
+
+
+@pytest.mark.parametrize(
+    ("cupy", "reason"),
+    [
+        (ImportError("libcuda.so.1: cannot open\nmore"), "cannot be imported (ImportError: libcuda.so.1: cannot open)"),
+        (cupy_with(is_available=lambda: False), "it sees no CUDA device"),
+        (cupy_with(is_available=lambda: True), "the device does not answer (AttributeError"),
+    ],
+)
+def test_why_there_is_no_gpu(modules, cupy, reason):
+    modules(cupy)
+    assert reason in find_gpu().reason
+    assert not find_gpu()
+
+
+def test_a_gpu_is_described(modules):
+    runtime = types.SimpleNamespace(
+        getDeviceProperties=lambda index: {"name": b"A GPU", "multiProcessorCount": 132},
+        driverGetVersion=lambda: 12040,
+        runtimeGetVersion=lambda: 12030,
+    )
+    device = types.SimpleNamespace(id=0, compute_capability="90", mem_info=(1, 2**36))
+    modules(cupy_with(is_available=lambda: True, Device=lambda: device, runtime=runtime))
+    found = diagnose()
+    assert found["gpu"]["found"]
+    assert (found["gpu"]["name"], found["gpu"]["driver"]) == ("A GPU", 12040)
+    assert "GPU        A GPU, 64.0 GiB" in diagnosis.in_words(found)
+
+
+def test_a_quota_lowers_the_recommended_workers(monkeypatch, tmp_path):
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    monkeypatch.setattr(hardware, "available_workers", lambda: 8)
+    monkeypatch.setattr(diagnosis, "available_workers", lambda: 8)
+    assert diagnosis.recommended_workers()[0] == 8
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    workers, reason = diagnosis.recommended_workers()
+    assert workers == 2
+    assert "pass workers=2" in reason
+
+
+def test_a_limit_of_the_container_is_the_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("1048576\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert (hardware.total_memory(), hardware.free_memory()) == (1048576, 48576)
+
+
+def test_nothing_is_known_where_nobody_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    monkeypatch.setattr(hardware, "PROC", tmp_path)
+    assert (hardware.total_memory(), hardware.free_memory(), hardware.processor_flags()) == (None, None, set())
+    assert hardware.processor_name()
+    assert "memory     unknown, unknown free" in diagnosis.in_words(diagnose())
+
+
+def test_without_threadpoolctl_the_blas_is_unknown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert software.blas_libraries() == []
+    assert "BLAS       unknown" in diagnosis.in_words(diagnose())
+
+
+def test_a_matrix_product_is_measured():
+    found = matrix_product.measure(side=32, seconds=0.01)
+    assert found["float32"] > 0
+    assert found["float64"] > 0
+
+
+def test_kernels_are_measured_in_processes_of_their_own(monkeypatch):
+    asked = []
+
+    def answer(command, env, **options):
+        setting = env.get("OPENBLAS_CORETYPE")
+        asked.append(setting)
+        speed = 20.0 if setting == "SKYLAKEX" else 10.0
+        found = {"kernel": setting or "Haswell", "float32": speed, "float64": speed}
+        return types.SimpleNamespace(returncode=-4 if setting == "ZEN" else 0, stdout=json.dumps(found))
+
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "PRESCOTT")
+    monkeypatch.setattr(blas_kernels.subprocess, "run", answer)
+    flags = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}
+    monkeypatch.setattr(blas_kernels, "processor_flags", lambda: flags)
+    kernels = blas_kernels.measure_kernels()
+    assert asked == [None, "HASWELL", "ZEN", "SKYLAKEX"]
+    assert "ended with -4" in str(kernels[2])
+    assert (
+        verdict(kernels) == "OPENBLAS_CORETYPE=SKYLAKEX gives 2.00x in float32, 2.00x in float64: set it before Python"
+    )
+
+
+def test_the_same_kernels_by_another_name_gain_nothing():
+    chosen = Kernel(None, "Haswell", 10, 10)
+    assert "picked well" in verdict([chosen, Kernel("ZEN", "Haswell", 12, 12)])
+    assert "picked well" in verdict([chosen, Kernel("X", "X", 12, 5)])
+    assert "no verdict" in verdict([Kernel(None, problem="crashed"), Kernel("X", "X", 12, 12)])
+
+
+def test_deep_prints_each_kernel_and_a_verdict(capsys, monkeypatch):
+    libraries = [{"name": "openblas", "version": "1", "kernel": "X", "threads": 1, "used_by": "numpy"}]
+    monkeypatch.setattr(diagnosis, "blas_libraries", lambda: libraries)
+    monkeypatch.setattr(blas_kernels, "measure_one", lambda setting: Kernel(setting, setting, 1, 1))
+    code, out, _ = run(capsys, "doctor", "--deep")
+    assert code == 0
+    assert "kernels    OpenBLAS picked well" in out
+    monkeypatch.setattr(diagnosis, "blas_libraries", list)
+    assert "not measured: no OpenBLAS" in run(capsys, "doctor", "--deep")[1]

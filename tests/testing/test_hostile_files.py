@@ -1,0 +1,143 @@
+"""Damaged and hostile files are a clear error that names the file, and nothing in them is run."""
+
+import contextlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+
+from nonlocal_ref.testing import load_weights
+
+ARRAYS = {"theta.weight": np.random.default_rng(0).normal(size=(3, 4)), "flags": np.array([True, False])}
+
+
+def npy(header, data=b""):
+    text = header.encode("latin1")
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+
+
+def zipped(content, name="w.npy", method=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+def header(shape, descr="<f8"):
+    return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+
+
+def pickled():
+    file = io.BytesIO()
+    np.savez(file, w=np.array([{"a": 1}], dtype=object))
+    return file.getvalue()
+
+
+def twice():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("w.npy", npy(header((0,))))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("w.npy", npy(header((0,))))
+    return file.getvalue()
+
+
+def declaring_more(whole, field):
+    """The same zip, with a size in its directory raised to 2 GB; field is the offset in the directory's entry."""
+    at = whole.rindex(b"PK\x01\x02") + field
+    return whole[:at] + struct.pack("<I", 2**31 - 1) + whole[at + 4 :]
+
+
+ONE = npy(header((1,)), bytes(8))
+HOSTILE_NPZ = {
+    "empty": (b"", "not a whole .npz file"),
+    "text": (b"no zip at all" * 10, "not a whole .npz file"),
+    "truncated": (zipped(ONE)[:-30], "not a whole .npz file"),
+    "flipped-bit": (zipped(ONE[:-1] + b"\x01").replace(ONE[:-1] + b"\x01", ONE), "not a whole .npz file: Bad CRC-32"),
+    "header-declares-more": (zipped(npy(header((2**40,)), bytes(8))), "declares shape .* bytes, and holds 8"),
+    "header-declares-less": (zipped(npy(header((1,)), bytes(16))), "8 bytes, and holds 16"),
+    "header-overflows": (zipped(npy(header((2**62, 8)), bytes(8))), "and holds 8"),
+    "negative-shape": (zipped(npy(header((-1, -1)), bytes(8))), "declares shape"),
+    "objects": (pickled(), "holds object, not numbers; objects are never loaded"),
+    "records": (
+        zipped(npy("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,), }", bytes(8))),
+        "not numbers",
+    ),
+    "strings": (zipped(npy(header((1,), "<U2"), bytes(8))), "not numbers"),
+    "code-in-header": (zipped(npy("__import__('os').system('false')", bytes(8))), "cannot be read"),
+    "no-npy": (zipped(b"hello", "readme.txt"), "'readme.txt' is no .npy array"),
+    "no-magic": (zipped(b"hello, this is no array"), "cannot be read"),
+    "short-magic": (zipped(b"\x93NUM"), "cannot be read"),
+    "version-9": (zipped(b"\x93NUMPY\x09\x00" + bytes(60)), "version"),
+    "two-of-a-name": (twice, "two members of the same name"),
+    "directory-declares-more": (declaring_more(zipped(ONE), 24), "declares 2147483647 bytes out of"),
+    "directory-stores-more": (declaring_more(zipped(ONE), 20), "stored bytes, the file has"),
+    "encrypted": (
+        zipped(ONE).replace(b"\x14\x00\x00\x00\x00\x00", b"\x14\x00\x01\x00\x00\x00"),
+        "not a whole .npz file",
+    ),
+    "bad-deflate": (lambda: bad_deflate(), "not a whole .npz file"),
+    "other-compression": (zipped(ONE, method=zipfile.ZIP_LZMA), "declares"),
+}
+
+
+def bad_deflate():
+    whole = zipped(npy(header((64,)), bytes(512)), method=zipfile.ZIP_DEFLATED)
+    packed = zlib.compressobj(wbits=-15)
+    stream = packed.compress(npy(header((64,)), bytes(512))) + packed.flush()
+    assert stream in whole
+    return whole.replace(stream, b"\xff" * len(stream))
+
+
+@pytest.mark.parametrize(("content", "message"), [pytest.param(*case, id=key) for key, case in HOSTILE_NPZ.items()])
+def test_a_damaged_or_hostile_npz_is_a_clear_error(tmp_path, content, message):
+    path = tmp_path / "w.npz"
+    path.write_bytes(content() if callable(content) else content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_weights(path)
+    assert "w.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_damage_is_a_value_error_or_harmless(tmp_path, seed):
+    path, rng = tmp_path / "w.npz", np.random.default_rng(seed)
+    np.savez_compressed(path, **ARRAYS)
+    whole = path.read_bytes()
+    for _ in range(100):
+        damaged = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.2 else whole)
+        for at in rng.integers(max(len(damaged), 1), size=3) if damaged else ():
+            damaged[at] = rng.integers(256)
+        path.write_bytes(bytes(damaged))
+        with contextlib.suppress(ValueError):
+            load_weights(path)
+
+
+def tensors(header, data=b""):
+    text = json.dumps(header).encode() if isinstance(header, dict) else header
+    return struct.pack("<Q", len(text)) + text + data
+
+
+HOSTILE_SAFETENSORS = {
+    "empty": b"",
+    "header-longer-than-the-file": struct.pack("<Q", 2**40) + b"{}",
+    "no-json": tensors(b"{no json"),
+    "declares-more": tensors({"w": {"dtype": "F64", "shape": [2**30], "data_offsets": [0, 2**33]}}, bytes(8)),
+    "shape-does-not-fit": tensors({"w": {"dtype": "F64", "shape": [3], "data_offsets": [0, 8]}}, bytes(8)),
+    "overlapping": tensors({name: {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]} for name in "ab"}, bytes(8)),
+    "bfloat16": tensors({"w": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}, bytes(8)),
+    "unknown-dtype": tensors({"w": {"dtype": "PICKLE", "shape": [1], "data_offsets": [0, 8]}}, bytes(8)),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_SAFETENSORS)
+def test_a_damaged_or_hostile_safetensors_file_is_a_clear_error(tmp_path, name):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(HOSTILE_SAFETENSORS[name])
+    with pytest.raises(ValueError, match=r"weights.safetensors' is not a whole"):
+        load_weights(path)
