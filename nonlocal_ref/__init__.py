@@ -13,6 +13,9 @@ Every operation returns its value and the way back: ``y, backward = op(...)``.  
     4.1      batch norm after W_z; initialisation      norm.py; params.py
     Buades, Coll, Morel 2005: non-local means          denoise/
     is a gradient right?                               checker/
+    hold another implementation to this one            testing/, vectors/
+    the same numbers on every library?                 comparison/, machine/
+    answers of a learner                               exercises/
     NumPy, CuPy, PyTorch, JAX                          backend.py
 """
 

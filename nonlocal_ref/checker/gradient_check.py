@@ -79,8 +79,8 @@ def gradcheck(
     When two numbers count as equal, and why, is derived in `nonlocal_ref.checker.verdict`.  A direction along which the
     operation has a kink (ReLU at 0, a tie in a maximum) is drawn again up to 10 times.
 
-    Cost in runs of the operation: "fast" about 2 per direction with the complex step and 4 to 24 with differences;
-    "full" as many per entry.
+    Cost in runs of the operation: a handful, and for each array "fast" about 2 per direction with the complex step and
+    6 to 40 with differences; "full" as many per entry.
 
     Examples
     --------

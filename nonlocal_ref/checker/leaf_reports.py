@@ -13,6 +13,7 @@ from nonlocal_ref.checker.report import LeafReport
 from nonlocal_ref.checker.verdict import default_rtol, worst
 
 MOST_ENTRIES = 128  # looked at to name the worst entry of a gradient that random directions found to be wrong
+UNUSABLE = "not every cotangent gave a gradient that can be compared"
 KINKED = "a kink in every direction tried (or the operation rounds far more coarsely inside than its dtype)"
 
 
@@ -38,40 +39,42 @@ def check_leaves(
     for position in observation.returned:
         leaf = call.arguments.leaves[position]
         if any(position not in found for found in (*observation.gradients, *gradients)):
-            reports.append(LeafReport(leaf.name, leaf.like.shape, "wrong"))
+            reports.append(LeafReport(leaf.name, leaf.like.shape, "wrong", notes=(UNUSABLE,)))
             continue
         if leaf.values.size == 0:
             reports.append(LeafReport(leaf.name, leaf.like.shape, "right", notes=("no entries",)))
             continue
         eps = float(finer.precision(position).eps)
+        accepted = default_rtol(eps) if rtol is None else rtol
         measurement = Measurement(
-            evaluation,
-            position,
-            cotangents,
-            y_noise.ravel(),
-            neighbours[0],
-            method,
-            default_rtol(eps) if rtol is None else rtol,
-            evaluation.eps,
+            evaluation, position, cotangents, y_noise.ravel(), neighbours[0], method, accepted, evaluation.eps
         )
         check = LeafCheck(measurement, _rows(gradients, position), _rows(noise, position))
         report = check_leaf(check, rng, len(cotangents), full=full)
-        coarse_eps = float(call.precision(position).eps)
-        if report.status == "right" and coarse_eps > eps:
-            coarse_noise = coarse_eps * np.abs(finer.y_values) + np.abs(call.y_values - finer.y_values)
-            coarse = replace(
-                measurement,
-                output_noise=coarse_noise.ravel(),
-                method="central",
-                rtol=max(measurement.rtol, default_rtol(coarse_eps)),
-                eps=coarse_eps,
-                notes=[f"right in float64, but in {leaf.values.dtype} farther off than its rounding"],
-            )
-            own = LeafCheck(coarse, _rows(observation.gradients, position), _rows(observation.noise, position))
-            in_its_dtype = check_leaf(own, rng, 1, full=False)
-            report = in_its_dtype if in_its_dtype.status == "wrong" else report
+        if report.status == "right" and call.precision(position).eps > eps:
+            report = check_own_precision(observation, measurement, rng) or report
         reports.append(report)
     return reports
+
+
+def check_own_precision(
+    observation: Observation, measurement: Measurement, rng: np.random.Generator
+) -> LeafReport | None:
+    """The gradient in the dtype it was asked for, where that is coarser than the measurement; None if it is right."""
+    call, finer, position = observation.call, measurement.evaluation.call, measurement.position
+    eps = float(call.precision(position).eps)
+    noise = eps * np.abs(finer.y_values) + np.abs(call.y_values - finer.y_values)
+    coarse = replace(
+        measurement,
+        output_noise=noise.ravel(),
+        method="central",
+        rtol=max(measurement.rtol, default_rtol(eps)),
+        eps=eps,
+        notes=[f"right in float64, but in {measurement.leaf.values.dtype} farther off than its rounding"],
+    )
+    check = LeafCheck(coarse, _rows(observation.gradients, position), _rows(observation.noise, position))
+    report = check_leaf(check, rng, 1, full=False)
+    return report if report.status == "wrong" else None
 
 
 def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: bool) -> LeafReport:

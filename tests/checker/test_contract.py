@@ -225,3 +225,11 @@ def test_a_broken_operation_leaves_every_gradient_unchecked():
 
 def test_square_keeps_every_promise():
     assert nl.gradcheck(square, X, rng=0).problems == ()
+
+
+def test_a_gradient_that_is_nan_for_some_cotangents_is_wrong():
+    def op(x):
+        return x.sum(axis=1), lambda dy: (np.where(dy[:, None] > 1, np.nan, dy[:, None]) + 0 * x,)
+
+    report = nl.gradcheck(op, normal((50, 2)), rng=0)
+    assert report["x"].status == "wrong"
