@@ -1,5 +1,7 @@
 """What is wrong is called wrong, by the name of the argument, however small the mistake."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -58,20 +60,19 @@ def test_each_mistake_is_rejected_and_no_other_argument_is_blamed(mistake, metho
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-@pytest.mark.parametrize("variant", nl.VARIANTS)
-def test_one_part_in_a_million_is_rejected_at_every_scale(variant, scale):
+@pytest.mark.parametrize(("variant", "name"), [("gaussian", "theta"), ("dot_product", "phi"), ("concatenation", "w_f")])
+def test_one_part_in_a_million_is_rejected_at_every_scale(variant, name, scale):
     theta, phi, g = attention_arrays(5)
     arrays = [theta * scale, phi / scale, g * scale]  # logits of ordinary size: nothing saturates
-    w_f = [np.ones(8)] if variant == "concatenation" else []
-    for position, name in enumerate(["theta", "phi", "g", "w_f"][: len(arrays + w_f)]):
-        op = with_wrong(lambda *given: nl.nonlocal_op(variant, *given), position, lambda dx, dy: dx * (1 + 1e-6))
-        report = nl.gradcheck(op, *arrays, *w_f, rng=0, names=["theta", "phi", "g", "w_f"][: len(arrays + w_f)])
-        assert report[name].status == "wrong"
+    arrays += [np.ones(8)] if variant == "concatenation" else []
+    names = ["theta", "phi", "g", "w_f"][: len(arrays)]
+    op = with_wrong(partial(nl.nonlocal_op, variant), names.index(name), lambda dx, dy: dx * (1 + 1e-6))
+    assert blamed(nl.gradcheck(op, *arrays, rng=0, names=names)) == [name]
 
 
 @pytest.mark.parametrize("seed", range(9))
 def test_one_part_in_a_million_is_rejected_for_every_seed(seed):
-    op = with_wrong(lambda *given: nl.nonlocal_op("gaussian", *given), seed % 3, lambda dx, dy: dx * (1 + 1e-6))
+    op = with_wrong(partial(nl.nonlocal_op, "gaussian"), seed % 3, lambda dx, dy: dx * (1 + 1e-6))
     assert nl.gradcheck(op, *attention_arrays(seed), rng=seed).status == "wrong"
 
 
