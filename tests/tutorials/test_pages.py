@@ -1,8 +1,8 @@
 """How every tutorial is made: what stands at its top, its headings, its pictures' texts, its exercises."""
 
 import re
-import shutil
 import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -108,11 +108,9 @@ def test_it_speaks_of_no_place_on_a_computer(page):
 
 
 def test_its_code_is_formatted(page):
-    ruff = shutil.which("ruff")
-    if ruff is None:
-        pytest.skip("ruff is not installed")
+    pytest.importorskip("ruff", reason="ruff is not installed")
     for cell in page.code:
-        command = [ruff, "format", "--diff", "--stdin-filename", str(FOLDER / "cell.py"), "-"]
+        command = [sys.executable, "-m", "ruff", "format", "--diff", "--stdin-filename", str(FOLDER / "cell.py"), "-"]
         formatted = subprocess.run(command, input=cell.source + "\n", capture_output=True, text=True, check=False)
         assert formatted.returncode == 0, formatted.stdout + formatted.stderr
 
