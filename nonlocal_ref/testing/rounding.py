@@ -1,15 +1,24 @@
-"""Numbers with the rounding error that they carry: the unit in which a difference is measured.
+"""Numbers that keep account of their rounding: a value, and the magnitude that its error is measured against.
 
-A `Rounded` is an array of values and an array of errors, in units of ε.  Computing with it is computing with the values
-while keeping account: an input is exact, a sum is off by the errors of its terms, a product by the error of each factor
-times the size of the other, and every result by one rounding more.
+    |computed - exact| <= c ε M,    c about one for every rounding on the way
 
-    a + b    error(a) ⊕ error(b) ⊕ |a + b|
-    a b      error(a) |b| ⊕ |a| error(b) ⊕ |a b|        matrix products likewise, term by term
+The magnitude M is the formula itself, with every product replaced by its absolute value before anything is added:
 
-So a sum that cancels has a small value and keeps the error of its terms: nobody could do better, and nobody is blamed.
-Errors have random signs, so they add like the sides of a right angle, e ⊕ f = sqrt(e² + f²).  Where they have a common
-cause they do not; `magnitudes` makes up for that.  Errors are small: products of two are left out.
+    an input x      M(x) = |x|
+    a sum           M(a ± b) = M(a) + M(b)
+    a product       M(a b) = |a b| + (M(a) - |a|) |b| + |a| (M(b) - |b|)        matrix products likewise, term by term
+
+So a sum that cancels has a small value and keeps the magnitude of its terms: nobody could do better, and nobody is
+blamed.  M(a) - |a|, what has cancelled, is the error that a brings along beyond a rounding of its own size.  Where one
+factor brings none, a product is M(a) M(b).  Where both do, M(a) M(b) would multiply an error by an error: of second
+order, and yet, through the many steps of a block, larger than all the rest.
+
+Errors of different positions have common causes (a row's sum, the mean of a batch norm), with any signs: they add
+straight.  Those of different channels either are strangers to each other and add like the sides of a right angle,
+sqrt(e² + f²), or have one cause and go the same way: `across_channels` takes the larger of the two.
+
+No order of summation is assumed, so the account holds for every implementation.  It ends where errors are not small:
+where the variance of a batch norm is itself nothing but rounding.  Host NumPy, float64.
 """
 
 from collections.abc import Callable
@@ -18,48 +27,61 @@ from typing import Any
 
 import numpy as np
 
-
-def together(*errors: Any) -> Any:
-    """e ⊕ f ⊕ ... = sqrt(e² + f² + ...)."""
-    return np.sqrt(sum(error * error for error in errors))
+from nonlocal_ref.ops import Tap, no_tap
 
 
 @dataclass(frozen=True)
 class Rounded:
-    """Values, and their errors in units of ε."""
+    """Values and their magnitudes."""
 
     value: np.ndarray
-    error: np.ndarray
+    magnitude: np.ndarray
 
     def __add__(self, other: "Rounded") -> "Rounded":
-        value = self.value + other.value
-        return Rounded(value, together(self.error, other.error, value))
+        return Rounded(self.value + other.value, self.magnitude + other.magnitude)
 
     def __sub__(self, other: "Rounded") -> "Rounded":
-        value = self.value - other.value
-        return Rounded(value, together(self.error, other.error, value))
+        return Rounded(self.value - other.value, self.magnitude + other.magnitude)
 
     def __mul__(self, other: "Rounded") -> "Rounded":
-        value = self.value * other.value
-        return Rounded(value, together(self.error * other.value, self.value * other.error, value))
+        return self._product(other, np.multiply)
 
     def __matmul__(self, other: "Rounded") -> "Rounded":
-        square, other_square = self.value**2, other.value**2
-        squares = self.error**2 @ other_square + square @ other.error**2 + square @ other_square
-        return Rounded(self.value @ other.value, np.sqrt(squares))
+        """Summed over positions: errors add straight."""
+        return self._product(other, np.matmul)
+
+    def across_channels(self, other: "Rounded") -> "Rounded":
+        """``self @ other``, summed over channels: errors from before go all the same way, or each its own."""
+        pairs = [(self.inherited, other.value), (self.value, other.inherited)]
+        squares = [
+            np.maximum((a @ b) ** 2, a**2 @ b**2) for a, b in pairs if a.any() and b.any()
+        ]  # an input brings none
+        return Rounded(self.value @ other.value, np.abs(self.value) @ np.abs(other.value) + np.sqrt(sum(squares)))
+
+    def _product(self, other: "Rounded", multiply: Callable[[Any, Any], np.ndarray]) -> "Rounded":
+        magnitude = multiply(self.magnitude, np.abs(other.value))
+        inherited = other.inherited
+        if inherited.any():
+            magnitude = magnitude + multiply(np.abs(self.value), inherited)
+        return Rounded(multiply(self.value, other.value), magnitude)
+
+    @property
+    def inherited(self) -> np.ndarray:
+        """M(a) - |a|: the error from before, beyond a rounding of this size."""
+        inherited: np.ndarray = self.magnitude - np.abs(self.value)
+        return inherited
 
     def times(self, factor: Any) -> "Rounded":
-        """Multiplied by a number, or by numbers, that are exact."""
-        return Rounded(self.value * factor, together(self.error, self.value) * np.abs(factor))
+        """Multiplied by a number, or by numbers, that are inputs."""
+        return Rounded(self.value * factor, self.magnitude * np.abs(factor))
 
     def sum(self, axis: int | tuple[int, ...], *, keepdims: bool = False) -> "Rounded":
         """Summed over axes."""
-        squares = (self.error**2 + self.value**2).sum(axis=axis, keepdims=keepdims)
-        return Rounded(self.value.sum(axis=axis, keepdims=keepdims), np.sqrt(squares))
+        return self.move(lambda array: array.sum(axis=axis, keepdims=keepdims))
 
     def move(self, rearrange: Callable[[np.ndarray], Any]) -> "Rounded":
-        """The entries elsewhere, by a function of arrays that computes nothing."""
-        return Rounded(rearrange(self.value), rearrange(self.error))
+        """Values and magnitudes alike, by a function of arrays that multiplies nothing."""
+        return Rounded(rearrange(self.value), rearrange(self.magnitude))
 
     @property
     def mT(self) -> "Rounded":
@@ -73,8 +95,8 @@ class Rounded:
 
 
 def given(x: np.ndarray) -> Rounded:
-    """An input: exact."""
-    return Rounded(x, np.zeros(x.shape))
+    """An input."""
+    return Rounded(x, np.abs(x))
 
 
 RoundedBackward = Callable[..., Any]
@@ -82,24 +104,31 @@ RoundedBackward = Callable[..., Any]
 
 def linear(x: Rounded, weight: Rounded, bias: Rounded | None) -> tuple[Rounded, RoundedBackward]:
     """W x + b at every position, and its way back to x, W and b."""
-    y = x @ weight.mT
+    y = x.across_channels(weight.mT)
     y = y if bias is None else y + bias
 
     def backward(dy: Rounded) -> tuple[Rounded, ...]:
-        dweight, dbias = dy.rows.mT @ x.rows, dy.rows.sum(0)
-        return (dy @ weight, dweight) if bias is None else (dy @ weight, dweight, dbias)
+        dx, dweight, dbias = dy.across_channels(weight), dy.rows.mT @ x.rows, dy.rows.sum(0)
+        return (dx, dweight) if bias is None else (dx, dweight, dbias)
 
     return y, backward
 
 
-def softmax(logits: Rounded) -> tuple[Rounded, RoundedBackward]:
-    """exp turns the error of a logit into a relative one; whoever shifts a row rounds at the size of its logits."""
-    e = np.exp(logits.value - logits.value.max(axis=-1, keepdims=True))
-    p = e / e.sum(axis=-1, keepdims=True)
-    largest = np.max(np.abs(logits.value), axis=-1, keepdims=True)
-    relative = together(logits.error, largest, largest, 1)
-    total = np.sqrt(np.sum((p * relative) ** 2, axis=-1, keepdims=True))
-    weights = Rounded(p, p * together(relative, total))
+def softmax(logits: Rounded, allowed: Any = True, tap: Tap = no_tap) -> tuple[Rounded, RoundedBackward]:
+    """exp turns an error of a logit into a relative one, and whoever shifts a row rounds at the size of its logits.
+
+    So 1 + the largest magnitude of a row is the growth of its exponentials.
+    """
+    largest = np.where(allowed, logits.value, -np.inf).max(axis=-1, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0)  # a row that may look at nothing has no largest logit
+    growth = 1 + np.where(allowed, logits.magnitude, 0).max(axis=-1, keepdims=True)
+    e = np.exp(np.where(allowed, logits.value - shift, -np.inf))
+    total = e.sum(axis=-1, keepdims=True)
+    p = e / np.where(total > 0, total, 1)
+    weights = Rounded(p, growth * p)
+    tap("max", Rounded(shift, growth - 1))
+    tap("exp", Rounded(e, growth * e))
+    tap("sum", Rounded(total, growth * total))
 
     def backward(dp: Rounded) -> Rounded:
         return weights * (dp - (weights * dp).sum(-1, keepdims=True))
@@ -110,7 +139,7 @@ def softmax(logits: Rounded) -> tuple[Rounded, RoundedBackward]:
 def relu(x: Rounded) -> tuple[Rounded, RoundedBackward]:
     """Where x is not positive there is nothing, and no error either."""
     active = x.value > 0
-    return x.move(lambda array: array * active), lambda dy: dy.move(lambda array: array * active)
+    return x.times(active), lambda dy: dy.times(active)
 
 
 def standardise(x: Rounded, eps: float) -> tuple[Rounded, RoundedBackward]:
@@ -123,7 +152,7 @@ def standardise(x: Rounded, eps: float) -> tuple[Rounded, RoundedBackward]:
     centred = x - mean(x)
     variance = mean(centred * centred)
     inverse = (variance.value + eps) ** -0.5
-    inverse_std = Rounded(inverse, together(inverse**3 * variance.error / 2, inverse))
+    inverse_std = Rounded(inverse, inverse + inverse**3 * variance.magnitude / 2)
     x_hat = centred * inverse_std
 
     def backward(dx_hat: Rounded) -> Rounded:

@@ -32,7 +32,7 @@ def measure(case, rounds, pause, memory_limit=None):
         call, arrays = candidate.prepare(case, x)
         first, outputs = timed(call)  # warms up
         if arrays:
-            entry["error_ratios"] = accuracy.error_ratios(case, arrays(outputs), *exact)
+            entry["error_ratios"] = accuracy.error_ratios(arrays(outputs), exact)
             entry["error_ratio"] = max(entry["error_ratios"].values())
         del outputs
         if first > SLOW and not candidate.patient:

@@ -29,6 +29,7 @@ def run(tmp_path, *options):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_all_of_it_runs_without_torch(tmp_path, no_torch, capsys):
     results = run(tmp_path, "--growth", "--sections", "operations", "blocks", "--rounds", "1")
     assert len(results["operations"]) == len(VARIANTS) * len(QUICK_SIZES)
@@ -38,7 +39,7 @@ def test_all_of_it_runs_without_torch(tmp_path, no_torch, capsys):
                 assert entry["skipped"] == "not measured: PyTorch is not installed"
             else:
                 assert entry["min"] > 0
-                assert entry.get("error_ratio", 0) <= tolerances.RATIO
+                assert entry.get("error_ratio", 0) <= tolerances.LIMIT
     assert [line["kind"] for line in results["growth"]] == list(VARIANTS)
     assert all(point["memory"]["tracemalloc_bytes"] > 0 for line in results["growth"] for point in line["points"])
     printed = capsys.readouterr().out
@@ -51,12 +52,12 @@ def test_peers_compute_the_same_operation():
     for kind in VARIANTS:
         case = Case(kind, 2, 24, 12, 8)
         x = case.draw()
-        exact, magnitude = accuracy.reference(case, x)
+        exact = accuracy.reference(case, x)
         for candidate in candidates.candidates_for(case):
             call, arrays = candidate.prepare(case, x)
             outputs = call()
             if arrays:
-                assert max(accuracy.error_ratios(case, arrays(outputs), exact, magnitude).values()) <= tolerances.RATIO
+                assert max(accuracy.error_ratios(arrays(outputs), exact).values()) <= tolerances.LIMIT
 
 
 def test_the_block_in_torch_is_the_same_block():
@@ -69,14 +70,13 @@ def test_the_block_in_torch_is_the_same_block():
 
 
 @every_kind
-@pytest.mark.parametrize("tile_pairs", [1, 40, 10**6])
-def test_the_float64_reference_is_the_dense_form_in_float64(kind, tile_pairs):
+def test_the_float64_reference_is_the_dense_form_in_float64(kind):
     case = Case(kind, 2, 9, 5, 4)
     x = {name: array.astype(np.float64) for name, array in case.draw().items()}
     y, backward = nl.nonlocal_op(case.variant, *(x[name] for name in case.names), method="dense")
-    exact, magnitude = accuracy.reference(case, x, tile_pairs)
+    exact = accuracy.reference(case, x)
     for name, got in zip(exact, [y, *backward(x["dy"])], strict=True):
-        tolerances.assert_ratio(got, exact[name], magnitude[name], np.finfo(np.float64).eps)
+        tolerances.assert_ratio(got, *exact[name], np.finfo(np.float64).eps)
 
 
 def test_no_pair_of_the_concatenation_is_near_the_kink():

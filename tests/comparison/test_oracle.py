@@ -34,15 +34,14 @@ def test_the_gradients_of_the_oracle_are_those_of_the_dense_form(variant):
 
 
 @every_variant
-def test_the_magnitudes_are_those_of_the_tests(variant):
-    case = Case(variant, SIZE)
+def test_the_stages_of_the_oracle_are_those_of_the_dense_form(variant):
+    case, seen = Case(variant, SIZE), {}
     x = case.draw(5)
-    exact, stages = oracle.exact_operation(case, x), oracle.exact_stages(case, x)
-    sizes = [None if array is None else np.abs(array) for array in (x["theta"], x["phi"], x["g"], x.get("w_f"))]
-    theirs = tolerances.nonlocal_op(variant, *sizes, stages["weights"].value, dy=np.abs(x["dy"]))
-    np.testing.assert_allclose(stages["weights"].magnitude, theirs.weights, rtol=1e-12)
-    for name, (_, magnitude) in exact.items():
-        np.testing.assert_allclose(magnitude, getattr(theirs, name), rtol=1e-12)
+    nl.nonlocal_op(variant, *(x[name] for name in case.names), method="dense", tap=seen.__setitem__)
+    stages = oracle.exact_stages(case, x)
+    assert stages.keys() == seen.keys() - {"y"}
+    for name, stage in stages.items():
+        assert tolerances.error_ratio(seen[name], *stage, EPS) <= 30
 
 
 @every_variant
