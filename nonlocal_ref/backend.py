@@ -12,6 +12,7 @@ does not cover.
 """
 
 import importlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,18 @@ def library_name(xp: Any) -> str:
 
 def dtype_name(dtype: Any) -> str:
     """Name of a dtype of any library: ``"float32"`` for ``numpy.float32``, ``torch.float32``, ``jnp.float32``, ..."""
+    if isinstance(dtype, np.dtype):
+        return _numpy_name(dtype)
     try:
         return str(np.dtype(dtype).name)
     except TypeError:
         return str(dtype).rsplit(".", maxsplit=1)[-1]
+
+
+@cache
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    """The same for NumPy, which puts a name together anew each time: every array that comes in is asked for its own."""
+    return str(dtype.name)
 
 
 def load_backend(name: str) -> tuple[Any, Any]:
@@ -128,7 +137,7 @@ def load_backend(name: str) -> tuple[Any, Any]:
         raise BackendUnavailableError(msg)
     try:
         place = _find_device(library, xp, where)
-        xp.zeros((), dtype=xp.float32, device=place)
+        xp.asarray(0.0, dtype=xp.float32, device=place)  # array-api-compat's zeros overlooks CuPy's device
     except Exception as error:  # every library has its own error for a device that is not there
         msg = f"backend {library!r} has no device {where!r} here: {error}"
         raise BackendUnavailableError(msg) from error
@@ -172,7 +181,7 @@ def from_host(x: np.ndarray, xp: Any, place: Any, dtype: str | None = None) -> A
         )
         raise ValueError(msg)
     try:
-        return xp.asarray(x, dtype=getattr(xp, x.dtype.name), device=place, copy=True)
+        return xp.asarray(x, dtype=getattr(xp, dtype_name(x.dtype)), device=place, copy=True)
     except ValueError as error:  # array-api-strict's device without float64
         msg = f"device {place} cannot hold {x.dtype.name}: {error} Pass dtype='float32'"
         raise ValueError(msg) from error

@@ -181,7 +181,7 @@ def test_a_numbered_gpu_is_found_by_its_number(monkeypatch):
         __name__="array_api_compat.cupy",
         cuda=SimpleNamespace(is_available=lambda: True, Device=lambda number: f"GPU {number}"),
         float32="float32",
-        zeros=lambda shape, dtype, device: None,
+        asarray=lambda x, dtype, device: None,
     )
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", fake)
     assert load_backend("cupy:1") == (fake, "GPU 1")

@@ -3,23 +3,24 @@
 import argparse
 import sys
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nonlocal_ref as nl
 from nonlocal_ref.cli.output_files import check_file, write_files
-from nonlocal_ref.cli.progress import Stages, Tick
+from nonlocal_ref.cli.progress import optional_bar
 from nonlocal_ref.cli.usage import UsageError, fail
-from nonlocal_ref.machine.software import importable
 
 NO_GPU = 3
-SECONDS = 22.0  # without options no case begins after that; the last one and the ceilings take some more
+# Without options no case begins after that; the last one and the ceilings take some more.  With a GPU the sizes are
+# larger, and the host is the one that takes long.
+SECONDS = {False: 25.0, True: 150.0}
 
 DESCRIPTION = """\
 Run the operation on NumPy and on a GPU, and hold every stage and every gradient against float64: same numbers?  how
 much faster, and from which size on?  how much memory?  Where there is no GPU, NumPy is compared with what can stand in
-for one.  Exit codes: 0 every row passes; 1 a row fails; 2 the request cannot be met; 3 --require-gpu and there is none.
+for one.  Exit codes: 0 every row passes; 1 a row fails, or none could be tried; 2 the request cannot be met;
+3 --require-gpu and there is none; 130 interrupted: the report has what was found until then.
 """
 
 
@@ -64,9 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.diff:
         return show_differences(*args.diff)
-    for option in ("json", "md", "html"):
-        if getattr(args, option) is not None:
-            check_file("compare", f"--{option}", getattr(args, option))
+    check_files(args)
     if args.require_gpu and not (gpu := find_gpu()):
         print(f"No GPU found: {gpu.reason}.")
         return NO_GPU
@@ -77,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
             quick=args.quick,
             seed=args.seed,
             command=["nonlocal-ref", *command_line()],
-            seconds=SECONDS if no_wish else None,
         )
     except (TypeError, ValueError) as error:
         fail("compare", str(error), error)
+    comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish else None
     if not comparison.gpu:
         print(f"No GPU found: {comparison.gpu.reason}.", flush=True)
     try:
-        with bar() as tick:
+        with optional_bar("compare") as tick:
             comparison.run(tick)
     finally:  # whatever happened, what was found is not lost
         report = comparison.report()
@@ -96,16 +95,21 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report["ok"] else 1
 
 
+def check_files(args: argparse.Namespace) -> None:
+    """Leave with one line where a file cannot be written, or one would overwrite another."""
+    seen: dict[Path, str] = {}
+    for option in ("json", "md", "html"):
+        path = getattr(args, option)
+        if path is not None:
+            check_file("compare", f"--{option}", path)
+            other = seen.setdefault(path.resolve(), option)
+            if other != option:
+                fail("compare", f"argument --{option}: must be another file than that of --{other}, got {str(path)!r}")
+
+
 def command_line() -> list[str]:
     """The words after the program's name, as far as they belong to this command."""
     return sys.argv[1:] if "compare" in sys.argv[1:2] else ["compare"]
-
-
-def bar() -> AbstractContextManager[Tick]:
-    """A progress bar where tqdm is there to draw one."""
-    if not importable("tqdm"):
-        return nullcontext(lambda done, total: None)
-    return Stages().stage("compare")
 
 
 class Lines(NamedTuple):

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     print(in_words(found))
     if args.deep:
         if all(library["name"] != "openblas" for library in found["blas"]):
-            print("kernels    not measured: no OpenBLAS is seen")
+            print("kernels    not measured:", "this is no OpenBLAS" if found["blas"] else "the BLAS is unknown")
             return 0
         kernels = measure_kernels()
         for kernel in kernels:

@@ -7,7 +7,8 @@ one case on one backend                 one_case.py; measurement.py
 all of it                               comparing.py, `compare`
 the answer in one line                  headline.py
 from the report to something to read    terminal.py, markdown.py, page.py
-                                        (tables.py has what these share, pictures.py the SVG)
+                                        (tables.py, accuracy_tables.py, cost_tables.py and cells.py have what these
+                                        share, pictures.py the SVG)
 two reports                             report_file.py; differences.py
 """
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -12,11 +11,11 @@ from nonlocal_ref.comparison.cases import DIRECTIONS, DTYPES, SIZES, Case, Size,
 from nonlocal_ref.comparison.devices import Backend, default_names
 from nonlocal_ref.comparison.environment import describe_environment
 from nonlocal_ref.comparison.headline import headline, wins
-from nonlocal_ref.comparison.measurement import ceilings
 from nonlocal_ref.comparison.one_case import (
     Found,
     Prepared,
     Refused,
+    ceilings_of,
     compare_case,
     label_of,
     prepare,
@@ -27,7 +26,7 @@ from nonlocal_ref.machine.gpu import find_gpu
 
 SCHEMA, SCHEMA_VERSION = "nonlocal_ref compare", 1  # the number counts up when a key changes its meaning or goes away
 BUDGET = {False: 0.05, True: 0.02}  # seconds of warm calls for each median; whether it must be quick
-LATE = 8.0  # seconds that the ceilings may begin later than a case
+LATE = 6.0  # seconds that the ceilings may begin later than a case
 OVER = "not tried: the time was over; name backends or sizes to have no limit"
 
 Tick = Callable[[int, int], None]
@@ -62,7 +61,9 @@ class Comparison:
         chosen = default_names(self.gpu) if backends is None else check_request("backends", backends)
         self.backends = [Backend(name) for name in chosen]
         self.patient = backends is not None  # JAX compiles every step anew for every size: only where it was asked for
-        self.budget, self.quick, self.seed, self.command = BUDGET[quick], quick, seed, list(command)
+        self.budget, self.quick, self.seed = BUDGET[quick], quick, seed
+        self.environment = describe_environment(self.gpu, list(command))
+        self.devices = {backend.name: backend.device_name() for backend in self.backends}
         self.found = Found([], [], [])
         self.ceilings: list[dict[str, Any]] = []
         self.tf32: dict[str, Any] = {"rows": [], "speed": [], "reason": "not measured: no GPU"}
@@ -94,12 +95,11 @@ class Comparison:
             tick(done, total)
             if self.is_over(late=LATE):
                 break
-            with suppress(Exception):  # a device that was lost has said so in its rows
-                self.ceilings.append(ceilings(backend, dtype))
-                backend.give_back()
+            self.ceilings.append(ceilings_of(backend, dtype))
         tick(total - 1, total)
-        if any(backend.library == "cupy" for backend in self.backends) and "float32" in self.dtypes:
-            self.tf32 = measure_with_tf32(self.variants, self.sizes, self.seed)
+        on_gpu = [backend.name for backend in self.backends if backend.library == "cupy"]
+        if on_gpu and "float32" in self.dtypes:
+            self.tf32 = measure_with_tf32(self.variants, self.sizes, self.seed, on_gpu[0])
         self.complete = True
         tick(total, total)
         return self
@@ -131,7 +131,8 @@ class Comparison:
                 "backends": [backend.name for backend in self.backends],
                 "directions": self.directions,
             },
-            "environment": describe_environment(self.gpu, self.command),
+            "environment": self.environment,
+            "devices": self.devices,
             "rows": rows,
             "speed": speed,
             "wins": won,

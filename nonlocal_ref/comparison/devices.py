@@ -2,6 +2,7 @@
 
 import importlib
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 from nonlocal_ref.backend import Array, BackendUnavailableError, load_backend
@@ -26,9 +27,11 @@ class Backend:
         self.library, _, self.place = name.partition(":")
         self.namespace, self.device = load_backend(name)
 
-    @property
+    @cached_property
     def on_gpu(self) -> bool:
         """Whether its memory is not the host's."""
+        if self.library == "jax" and not self.place:  # on a GPU by itself where it sees one
+            return str(importlib.import_module("jax").default_backend()) != "cpu"
         return self.library == "cupy" or self.place.startswith(("cuda", "gpu"))
 
     @property
@@ -54,7 +57,7 @@ class Backend:
         elif self.library == "cupy":
             self.namespace.cuda.get_current_stream().synchronize()
         elif self.library == "torch" and self.on_gpu:
-            importlib.import_module("torch").cuda.synchronize()
+            importlib.import_module("torch").cuda.synchronize(self.device)
 
     def free_bytes(self) -> int | None:
         """Memory that is left on its device; None where nobody says."""
@@ -62,21 +65,23 @@ class Backend:
             free, _ = self.namespace.cuda.runtime.memGetInfo()
             return int(free + self.namespace.get_default_memory_pool().free_bytes())
         if self.library == "torch" and self.on_gpu:
-            return int(importlib.import_module("torch").cuda.mem_get_info()[0])
+            return int(importlib.import_module("torch").cuda.mem_get_info(self.device)[0])
         return None if self.on_gpu else free_memory()
 
     def give_back(self) -> None:
         """Return what is not in use to the device."""
         if self.library == "cupy":
             self.namespace.get_default_memory_pool().free_all_blocks()
+        elif self.library == "torch" and self.on_gpu:
+            importlib.import_module("torch").cuda.empty_cache()
 
     def device_name(self) -> str | None:
-        """The GPU's name; None on the host."""
+        """The GPU's name; None on the host, and where nobody says."""
         if self.library == "cupy":
             index = self.namespace.cuda.Device().id if self.device is None else self.device.id
             return str(self.namespace.cuda.runtime.getDeviceProperties(index)["name"].decode())
         if self.library == "torch" and self.on_gpu:
-            return str(importlib.import_module("torch").cuda.get_device_name())
+            return str(importlib.import_module("torch").cuda.get_device_name(self.device))
         return None
 
 

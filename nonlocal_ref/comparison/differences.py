@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nonlocal_ref.comparison.tables import Table, duration
+from nonlocal_ref.comparison.cells import Table, duration
 from nonlocal_ref.comparison.terminal import table_text
 
 Entry = dict[str, Any]

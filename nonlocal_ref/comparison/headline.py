@@ -5,6 +5,8 @@ from typing import Any
 
 Entry = dict[str, Any]
 
+ENOUGH = 2**18  # bytes planned: below, Python's own objects count for too much
+
 
 def headline(rows: list[Entry], speed: list[Entry], memory: list[Entry], won: list[Entry], *, complete: bool) -> str:
     """One line."""
@@ -84,9 +86,9 @@ def faster_in_words(speed: list[Entry], won: list[Entry]) -> Iterable[str]:
 
 def memory_in_words(memory: list[Entry]) -> str:
     """Measured in parts of planned."""
-    measured = [entry for entry in memory if entry["measured_bytes"] is not None and entry["planned_bytes"]]
+    measured = [entry for entry in memory if entry["measured_bytes"] is not None and entry["planned_bytes"] >= ENOUGH]
     if not measured:
-        return "memory not measured" if memory else ""
+        return "memory not measured, or too little of it" if memory else ""
     worst = max(measured, key=lambda entry: float(entry["measured_bytes"] / entry["planned_bytes"]))
     share = worst["measured_bytes"] / worst["planned_bytes"]
     return f"memory at most {share:.2f} times what was planned ({worst['backend']} {worst['variant']} {worst['size']})"

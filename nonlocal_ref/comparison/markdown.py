@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from nonlocal_ref.comparison.tables import Table, all_tables, opening
+from nonlocal_ref.comparison.cells import Table
+from nonlocal_ref.comparison.tables import all_tables, opening
 
 
 def to_markdown(report: dict[str, Any]) -> str:

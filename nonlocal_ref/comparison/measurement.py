@@ -1,9 +1,10 @@
-"""One case on one backend in one precision: its numbers, its time, its memory."""
+"""One case on one backend in one precision: its numbers, its time, its launches, its memory."""
 
+import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,10 +12,16 @@ import nonlocal_ref as nl
 from nonlocal_ref.backend import Array, from_host, to_numpy
 from nonlocal_ref.comparison.cases import Case
 from nonlocal_ref.comparison.devices import Backend
+from nonlocal_ref.machine.launches import NoCountError, launch_counter
 from nonlocal_ref.machine.software import importable
 
 GRADIENTS = ("dtheta", "dphi", "dg", "dw_f")
-FEWEST, MOST = 3, 50  # warm calls that are timed, where one does not take longer than the budget
+FEWEST, MOST = 3, 50  # warm calls that are timed,
+TOO_SLOW = 0.5  # seconds: but a call that takes longer is timed once
+PAUSE = 0.05  # seconds: after their work the threads of another library spin for up to half of that, and take a core
+PRODUCT_SIDE = {False: 1024, True: 8192}  # of the matrices, on the host or on a GPU, and how many numbers are copied,
+COPY_COUNT = {False: 2**24, True: 2**28}  # where the ceilings are measured
+TRANSFERS = 3  # times that the arguments go to the device and the results come back
 
 
 class Numbers(NamedTuple):
@@ -50,8 +57,13 @@ class Subject:
 
     def first_call(self) -> tuple[float, tuple[Array, ...]]:
         """Seconds of the first call of all, forward and backward: with everything that is compiled or loaded for it."""
+        time.sleep(PAUSE)
+        return self.timed(self.both)
+
+    def timed(self, call: Callable[[], tuple[Array, ...]]) -> tuple[float, tuple[Array, ...]]:
+        """Seconds of one call by the wall clock, until its results are there; and the results."""
         start = time.perf_counter()
-        results = self.both()
+        results = call()
         self.backend.wait(results)
         return time.perf_counter() - start, results
 
@@ -78,36 +90,45 @@ class Subject:
         nl.nonlocal_op(self.case.variant, theta[:, queries, :], *others, method="dense", tap=tap)
         return seen
 
-    def warm_seconds(self, direction: str, budget: float, first: float) -> tuple[list[float], str]:
-        """Seconds of several more calls, and the clock they were measured with."""
+    def warm_seconds(self, direction: str, budget: float) -> tuple[list[float], str]:
+        """Seconds of several more calls, and the clock they were measured with; a slow call is measured once."""
         call = self.call(direction)
-        fewest = FEWEST if first < budget * FEWEST else 1
+        clock = "wall clock, synchronised" if self.backend.on_gpu else "wall clock"
+        once, _ = self.timed(call)  # warm: nothing here runs for the first time
+        if once > TOO_SLOW:
+            return [once], clock
+        count = min(max(int(budget / max(once, 1e-6)), FEWEST), MOST)
         if self.backend.library == "cupy":
             from cupyx.profiler import benchmark
 
-            most = min(max(int(budget / max(first, 1e-4)), fewest), MOST)
-            timed = benchmark(call, n_repeat=most, n_warmup=1, max_duration=max(budget, first))
-            return [float(s) for s in timed.gpu_times[0]], "CUDA events"
-        self.backend.wait(call())
-        seconds: list[float] = []
-        while len(seconds) < fewest or (sum(seconds) < budget and len(seconds) < MOST):
-            start = time.perf_counter()
-            results = call()
-            self.backend.wait(results)
-            seconds.append(time.perf_counter() - start)
-        return seconds, "wall clock, synchronised" if self.backend.on_gpu else "wall clock"
+            found = benchmark(call, n_repeat=count, n_warmup=0)
+            return [float(s) for s in found.gpu_times[0]], "CUDA events"
+        return [self.timed(call)[0] for _ in range(count)], clock
+
+    def launches(self, direction: str) -> tuple[int | None, str]:
+        """Kernels that one call starts on the GPU, and how they were counted."""
+        if not self.backend.on_gpu:
+            return None, "not counted: no GPU"
+        try:
+            found = launch_counter().count(lambda: self.timed(self.call(direction)), lambda: self.backend.wait(()))
+        except NoCountError as error:
+            return None, f"not counted: {error}"
+        return (found, "CUPTI") if found else (None, "not counted: CUPTI saw none")
 
     def transfers(self, x: dict[str, np.ndarray], results: tuple[Array, ...]) -> dict[str, float | None]:
         """Seconds to the device and back; None where the memory is the host's."""
         if not self.backend.on_gpu:
             return {"to_device_s": None, "from_device_s": None}
-        host = {name: value.astype(self.dtype) for name, value in x.items()}
-        start = time.perf_counter()
-        moved = tuple(from_host(v, self.backend.namespace, self.backend.device) for v in host.values())
-        self.backend.wait(moved)
-        middle = time.perf_counter()
-        self.on_host(results)
-        return {"to_device_s": middle - start, "from_device_s": time.perf_counter() - middle}
+        host = [value.astype(self.dtype) for value in x.values()]
+        there, back = [], []
+        for _ in range(TRANSFERS):
+            start = time.perf_counter()
+            self.backend.wait(tuple(from_host(v, self.backend.namespace, self.backend.device) for v in host))
+            there.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            self.on_host(results)
+            back.append(time.perf_counter() - start)
+        return {"to_device_s": statistics.median(there), "from_device_s": statistics.median(back)}
 
     def peak_bytes(self) -> tuple[int | None, str]:
         """Memory that a call takes on top of arguments and results, and how it was measured."""
@@ -133,9 +154,9 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-def ceilings(backend: Backend, dtype: str) -> dict[str, Any]:
+def ceilings(backend: Backend, dtype: str) -> dict[str, float | int | str]:
     """What the device can do at most: the fastest of several large matrix products, and of several large copies."""
-    xp, side, count = backend.namespace, (8192 if backend.on_gpu else 1024), 2 ** (28 if backend.on_gpu else 24)
+    xp, side, count = backend.namespace, PRODUCT_SIDE[backend.on_gpu], COPY_COUNT[backend.on_gpu]
     kind = getattr(xp, dtype)
     with backend.holding(dtype):
         a = xp.full((side, side), 1 / side, dtype=kind, device=backend.device)
@@ -144,8 +165,6 @@ def ceilings(backend: Backend, dtype: str) -> dict[str, Any]:
         copy = fastest(lambda: xp.asarray(x, copy=True), backend)
         moved = 2 * count * np.dtype(dtype).itemsize
     return {
-        "backend": backend.name,
-        "dtype": dtype,
         "gflop_per_s": 2 * side**3 / product / 1e9,
         "gb_per_s": moved / copy / 1e9,
         "product": f"{side} x {side}",
@@ -155,6 +174,7 @@ def ceilings(backend: Backend, dtype: str) -> dict[str, Any]:
 
 def fastest(call: Callable[[], Array], backend: Backend) -> float:
     """Seconds of the fastest of five calls, after one that does not count."""
+    time.sleep(PAUSE)
     backend.wait((call(),))
     found = []
     for _ in range(5):

@@ -11,7 +11,7 @@ from nonlocal_ref.comparison import oracle
 from nonlocal_ref.comparison.cases import Case
 from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.comparison.environment import without_folders
-from nonlocal_ref.comparison.measurement import Numbers, Subject
+from nonlocal_ref.comparison.measurement import Numbers, Subject, ceilings
 from nonlocal_ref.machine.hardware import free_memory
 from nonlocal_ref.testing.magnitudes import LIMIT, error_ratios
 
@@ -87,7 +87,8 @@ def compare_case(
             moving = subject.transfers(prepared.x, results)
             del results
             for direction in directions:
-                found.speed.append(label | {"direction": direction} | speed(subject, direction, budget, first) | moving)
+                timed = speed(subject, direction, budget, first)
+                found.speed.append(label | {"direction": direction} | timed | moving | launches(subject, direction))
             found.memory.append(label | memory(subject))
             backend.give_back()
     except Exception as error:  # every library has its own; a report that says so is worth more than none
@@ -122,8 +123,9 @@ def misfit(needed: int, free: int | None, whose: str = "") -> str:
 
 
 def gibibytes(count: float) -> str:
-    """12.3 GiB."""
-    return f"{count / 2**30:.1f} GiB"
+    """12.3 GiB; a very large one as 2.5e+15 GiB."""
+    value = count / 2**30
+    return f"{value:.1f} GiB" if value < 1e6 else f"{value:.2g} GiB"
 
 
 def ratios(numbers: Numbers, exact: oracle.Exacts, dtype: str) -> dict[str, float]:
@@ -165,7 +167,7 @@ def speed(subject: Subject, direction: str, budget: float, first: float) -> Entr
     nothing: Entry = dict.fromkeys(("median_s", "spread", "fastest_s", "calls", "gflop_per_s", "gb_per_s"))
     if not subject.backend.keeps_time:
         return {"first_call_s": None, **nothing, "clock": None, "reason": "not measured: it stands in for a device"}
-    seconds, clock = subject.warm_seconds(direction, budget, first)
+    seconds, clock = subject.warm_seconds(direction, budget)
     median = statistics.median(seconds)
     low, _, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else [median] * 3
     item = 4 if subject.dtype == "float32" else 8
@@ -184,6 +186,12 @@ def speed(subject: Subject, direction: str, budget: float, first: float) -> Entr
     }
 
 
+def launches(subject: Subject, direction: str) -> Entry:
+    """How many kernels a call starts."""
+    count, how = subject.launches(direction)
+    return {"launches": count, "launches_how": how}
+
+
 def memory(subject: Subject) -> Entry:
     """Planned against measured, on top of arguments and results."""
     measured, how = subject.peak_bytes()
@@ -192,6 +200,17 @@ def memory(subject: Subject) -> Entry:
         "measured_bytes": measured,
         "how": how,
     }
+
+
+def ceilings_of(backend: Backend, dtype: str) -> Entry:
+    """What the device can do at most, or why that is not known."""
+    try:
+        found = ceilings(backend, dtype)
+        backend.give_back()
+    except Exception as error:  # lost, or too small for them
+        nothing = dict.fromkeys(("gflop_per_s", "gb_per_s", "product", "copy_bytes"))
+        return {"backend": backend.name, "dtype": dtype, **nothing, "reason": f"not measured: {in_one_line(error)}"}
+    return {"backend": backend.name, "dtype": dtype, **found, "reason": ""}
 
 
 def digits(value: float, count: int = 4) -> float | None:

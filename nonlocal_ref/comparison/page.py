@@ -3,26 +3,30 @@
 from html import escape
 from typing import Any
 
+from nonlocal_ref.comparison.cells import Table
 from nonlocal_ref.comparison.pictures import roofline, time_over_size
-from nonlocal_ref.comparison.tables import Table, all_tables, opening
+from nonlocal_ref.comparison.tables import all_tables, opening
 
 STYLE = """\
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2327; background: #fff; }
+:root { color-scheme: light dark; --ink: #1d2327; --ground: #fff; --soft: #545d66; --line: #e3e6e8; --rule: #b8bfc5;
+  --good: #23683f; --good-ground: #f3f8f4; --bad: #b3261e; --bad-ground: #fcf2f1; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e3e6e8; --ground: #16191c; --soft: #a3acb4; --line: #2d3338;
+  --rule: #5a646d; --good: #7ccf9b; --good-ground: #17261d; --bad: #ff9d94; --bad-ground: #2f1a19; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); }
 body { margin: 2rem auto; max-width: 78rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .2rem; }
-.lead { font-size: 1.05rem; border-left: 4px solid #2e7d4f; padding: .3rem .8rem; background: #f3f8f4; }
-.lead.bad { border-color: #b3261e; background: #fcf2f1; }
-p.note { color: #545d66; margin: .2rem 0 .5rem; }
+.lead { font-size: 1.05rem; border-left: 4px solid var(--good); padding: .3rem .8rem; background: var(--good-ground); }
+.lead { overflow-wrap: anywhere; } .lead.bad { border-color: var(--bad); background: var(--bad-ground); }
+p.note { color: var(--soft); margin: .2rem 0 .5rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid #e3e6e8; text-align: right; white-space: nowrap; }
-th { font-weight: 600; border-bottom: 2px solid #b8bfc5; } .w { text-align: left; }
-.wide td { white-space: normal; text-align: left; }
-.fail { color: #b3261e; font-weight: 600; } .pass { color: #2e7d4f; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th { font-weight: 600; border-bottom: 2px solid var(--rule); } .w { text-align: left; }
+.wide td { white-space: normal; text-align: left; overflow-wrap: anywhere; } .wide td:first-child { min-width: 6rem; }
+.fail { color: var(--bad); font-weight: 600; } .pass { color: var(--good); }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .pictures svg { width: 27rem; max-width: 100%; height: auto; }
-svg { font: 11px system-ui, sans-serif; fill: #333; } svg .title { font-weight: 600; }
-svg .grid { stroke: #e6e8ea; }
+svg { font: 11px system-ui, sans-serif; fill: var(--ink); } svg .title { font-weight: 600; }
+svg .grid { stroke: var(--line); }
 """
 
 
@@ -49,7 +53,7 @@ def to_html(report: dict[str, Any]) -> str:
     body = [
         *(f"<h1>nonlocal-ref compare</h1>{lead}", *before),
         pictures_html("Time over size", time_over_size(report)),
-        pictures_html("Below the ceilings", roofline(report)),
+        pictures_html("Roofline", roofline(report)),
         *after,
     ]
     return (
@@ -75,7 +79,7 @@ def table_html(table: Table) -> str:
         for row in table.rows
     )
     wide = "" if any(table.columns) else ' class="wide"'
-    return f'<h2>{table.title}</h2>{note}\n<div class="scroll"><table{wide}>{heads}{rows}</table></div>'
+    return f'<h2>{table.title}</h2>{note}\n<div class="scroll" tabindex="0"><table{wide}>{heads}{rows}</table></div>'
 
 
 def cell_html(cell: str, kind: str) -> str:

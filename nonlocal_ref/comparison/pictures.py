@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 Entry = dict[str, Any]
 Point = tuple[float, float]
 
-COLOURS = ("#0b6e99", "#c2571a", "#3c7d3c", "#8a4fa3", "#7a6a00", "#444444")
+# Okabe and Ito's, which everyone can tell apart, on light and on dark ground
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 96, 30, 46
+LEFT, RIGHT, TOP, BOTTOM = 64, 106, 30, 46
 
 
 class Line(NamedTuple):
@@ -47,6 +48,8 @@ def roofline(report: Entry) -> list[str]:
     """One picture a backend with ceilings: GFLOP/s over operations a byte, under the roof that was measured."""
     drawn = []
     for top in report["ceilings"]:
+        if top["gflop_per_s"] is None:
+            continue
         entries = [
             entry
             for entry in report["speed"]
@@ -116,7 +119,8 @@ def drawn_line(
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{line.colour}"/>' for x, y in places]
     y = TOP + 10 + 15 * number
     short = line.name.replace("array_api_strict", "strict").replace("embedded_gaussian", "embedded")
-    parts.append(f'<text x="{WIDTH - RIGHT + 8}" y="{y}" fill="{line.colour}">{escape(short)}</text>')
+    parts.append(f'<rect x="{WIDTH - RIGHT + 6}" y="{y - 8}" width="8" height="8" fill="{line.colour}"/>')
+    parts.append(f'<text x="{WIDTH - RIGHT + 18}" y="{y}">{escape(short)}</text>')
     return parts
 
 

@@ -16,7 +16,18 @@ class ReportError(ValueError):
 
 
 def to_json(report: dict[str, Any]) -> str:
-    """The report as JSON; numbers that JSON has no word for do not occur in one."""
+    """The report as JSON; numbers that JSON has no word for do not occur in one.
+
+    Parameters
+    ----------
+    report : dict
+        What `compare` returned, or `read_report`.
+
+    Returns
+    -------
+    str
+        One JSON object.
+    """
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
 
 

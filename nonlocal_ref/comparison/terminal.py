@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nonlocal_ref.comparison.tables import Table, all_tables, opening
+from nonlocal_ref.comparison.cells import Table
+from nonlocal_ref.comparison.tables import all_tables, opening
 
 
 def to_terminal(report: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@
     is there a GPU, and if not, why not    gpu.py
     all of it in a few lines               diagnosis.py
     did OpenBLAS pick the right kernel     blas_kernels.py, which measures in child processes: matrix_product.py
+    how many kernels a call starts         launches.py, on a GPU
 
 No names of people or machines, and no folders.
 """

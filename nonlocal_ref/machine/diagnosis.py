@@ -4,13 +4,13 @@ import platform
 from typing import Any
 
 from nonlocal_ref.exact.costs import available_workers
-from nonlocal_ref.machine.gpu import INSTALL, Gpu, find_gpu
+from nonlocal_ref.machine.gpu import Gpu, find_gpu, install_line
 from nonlocal_ref.machine.hardware import free_memory, processor_name, total_memory, usable_cores
 from nonlocal_ref.machine.software import blas_libraries, package_versions, python_name, variables, version
 
 # What is worth having: module -> (distribution, what for, the line that installs it)
 OPTIONAL = {
-    "cupy": ("cupy", "GPU arrays", INSTALL),
+    "cupy": ("cupy", "GPU arrays", ""),  # as the driver asks
     "skimage": ("scikit-image", "the tour's photograph", 'pip install "nonlocal-ref[tour]"'),
     "matplotlib": ("matplotlib", "the tour's pictures", 'pip install "nonlocal-ref[tour]"'),
     "PIL": ("pillow", "picture files", 'pip install "nonlocal-ref[tour]"'),
@@ -57,7 +57,7 @@ def diagnose() -> dict[str, Any]:
         if version(name, module) is None
     ]
     missing += [
-        {"name": name, "for": purpose, "install": install}
+        {"name": name, "for": purpose, "install": install or install_line()}
         for module, (name, purpose, install) in OPTIONAL.items()
         if version(name, module) is None
     ]
@@ -99,7 +99,7 @@ def in_words(found: dict[str, Any]) -> str:
         ("python", f"{found['python']}, {found['system']}"),
         ("processor", f"{found['processor']}, {found['cores']} core{'s' if found['cores'] > 1 else ''}"),
         ("memory", f"{gibibytes(found['memory_bytes'])}, {gibibytes(found['free_bytes'])} free"),
-        ("GPU", f"{gpu['name']}, {gibibytes(gpu['memory_bytes'])}" if gpu["found"] else f"none: {gpu['reason']}"),
+        ("GPU", gpu_in_words(gpu)),
         *(("BLAS", blas_in_words(library)) for library in found["blas"]),
         *(("set", f"{name}={value}") for name, value in found["variables"].items()),
         ("workers", f"{found['workers']} ({found['workers_reason']})"),
@@ -109,6 +109,15 @@ def in_words(found: dict[str, Any]) -> str:
     if not found["blas"]:
         lines.insert(4, ("BLAS", "unknown: threadpoolctl is not installed or sees none"))
     return "\n".join(f"{name:<10} {text}" for name, text in lines)
+
+
+def gpu_in_words(gpu: dict[str, Any]) -> str:
+    """NVIDIA H100, 79.6 GiB, driver 580.65.06 (CUDA 13.0), CUDA runtime 12.9, compute capability 9.0; or why none."""
+    if not gpu["found"]:
+        return f"none: {gpu['reason']}"
+    driver = f"driver {gpu['driver_version'] or 'of unknown version'} (CUDA {gpu['driver_cuda']})"
+    runtime = f"CUDA runtime {gpu['cuda_runtime']}, compute capability {gpu['compute_capability']}"
+    return f"{gpu['name']}, {gibibytes(gpu['memory_bytes'])}, {driver}, {runtime}"
 
 
 def blas_in_words(library: dict[str, Any]) -> str:

@@ -1,13 +1,16 @@
 """Is there a GPU that this package can use, and if not, why not."""
 
 import importlib
-import importlib.util
+import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 DRIVER = Path("/proc/driver/nvidia/version")
-INSTALL = 'pip install "nonlocal-ref[cuda12]" (or [cuda13], as the driver asks)'
+NEWEST = 13  # CUDA that CuPy has a package for,
+NEEDS = 580  # and the oldest driver it runs on; older drivers take CUDA 12
 
 
 @dataclass(frozen=True)
@@ -31,40 +34,94 @@ def find_gpu() -> Gpu:
     -------
     Gpu
         Truthy where there is one; otherwise ``reason`` says what is missing and what would help.
+
+    Notes
+    -----
+    Adds and multiplies two small matrices there: a CuPy without CUDA's libraries sees the device and cannot use it.
     """
     try:
         cupy = importlib.import_module("cupy")
-    except ModuleNotFoundError:
-        return Gpu(reason=f"CuPy is not installed and {driver()[1]}; {next_step()}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("cupy", None):
+            return Gpu(reason=f"CuPy is installed without what it needs ({one_line(error)}); {next_step()}")
+        return Gpu(reason=f"CuPy is not installed and {driver()}; {next_step()}")
     except Exception as error:  # a CuPy that does not fit the system fails in many ways
         return Gpu(reason=f"CuPy cannot be imported ({one_line(error)})")
     try:
         if not cupy.cuda.is_available():
-            return Gpu(reason=f"CuPy is installed, but it sees no CUDA device, and {driver()[1]}")
+            return Gpu(reason=f"CuPy is installed, but {why_no_device(cupy)}, and {driver()}")
         device = cupy.cuda.Device()
         properties = cupy.cuda.runtime.getDeviceProperties(device.id)
+        name, memory = properties["name"].decode(), int(device.mem_info[1])
         details = {
-            "compute_capability": device.compute_capability,
-            "driver": cupy.cuda.runtime.driverGetVersion(),
-            "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
+            "compute_capability": f"{device.compute_capability[:-1]}.{device.compute_capability[-1:]}",
+            "driver_version": driver_version(),
+            "driver_cuda": cuda_version(cupy.cuda.runtime.driverGetVersion()),
+            "cuda_runtime": cuda_version(cupy.cuda.runtime.runtimeGetVersion()),
             "multiprocessors": properties["multiProcessorCount"],
         }
-        return Gpu("cupy", properties["name"].decode(), int(device.mem_info[1]), "", details)
     except Exception as error:  # a device that is there but does not answer
         return Gpu(reason=f"CuPy is installed, but the device does not answer ({one_line(error)})")
+    try:
+        ones = cupy.ones((2, 2), dtype=cupy.float32)
+        right = bool((ones @ ones + ones == 3).all())
+    except Exception as error:  # a library that is not there, or none for this device
+        return Gpu(reason=f"CuPy sees {name}, but cannot compute on it ({one_line(error)}); {next_step()}")
+    if not right:
+        return Gpu(reason=f"CuPy sees {name}, but 1 x 1 + 1 x 1 + 1 is not 3 there")
+    return Gpu("cupy", name, memory, "", details)
 
 
-def driver() -> tuple[bool, str]:
-    """Whether an NVIDIA driver is loaded, as far as Linux shows it, and the words for it."""
-    loaded = DRIVER.exists() or Path("/dev/nvidiactl").exists()
-    return loaded, "an NVIDIA driver is loaded" if loaded else "no NVIDIA driver is loaded"
+def why_no_device(cupy: Any) -> str:
+    """What CUDA says when it is asked how many devices there are."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides every CUDA device from it"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy's own kind of error, which cannot be named where it is not installed
+        return f"it sees no CUDA device ({one_line(error)})"
+    return f"it sees {count} CUDA devices"
+
+
+def driver_version() -> str | None:
+    """As in 580.65.06; None where there is no driver, or the system does not show it in Linux's way."""
+    with suppress(OSError):
+        found = re.search(r"\b\d{3}(\.\d+){1,2}\b", DRIVER.read_text(encoding="utf-8", errors="replace"))
+        return found[0] if found else None
+    return None
+
+
+def driver() -> str:
+    """Whether an NVIDIA driver is loaded, as far as Linux shows it."""
+    version = driver_version()
+    if version is not None:
+        return f"NVIDIA's driver {version} is loaded"
+    return "an NVIDIA driver is loaded" if driver_is_loaded() else "no NVIDIA driver is loaded"
+
+
+def driver_is_loaded() -> bool:
+    """Whether there is one, of whatever version."""
+    return DRIVER.exists() or Path("/dev/nvidiactl").exists()
+
+
+def install_line() -> str:
+    """The line that installs the CuPy that fits the driver."""
+    version = driver_version()
+    cuda = NEWEST if version is None or int(version.partition(".")[0]) >= NEEDS else NEWEST - 1
+    return f'pip install "nonlocal-ref[cuda{cuda}]"'
 
 
 def next_step() -> str:
     """What would help."""
-    if driver()[0]:
-        return f"install it with: {INSTALL}"
-    return f"on a machine with an NVIDIA GPU install its driver, then: {INSTALL}"
+    if driver_version() is not None:
+        return f"install what fits it with: {install_line()}"
+    start = "install it with" if driver_is_loaded() else "on a machine with an NVIDIA GPU install its driver, then"
+    return f"{start}: {install_line()} (with a driver before {NEEDS}: cuda{NEWEST - 1})"
+
+
+def cuda_version(number: int) -> str:
+    """12040 is 12.4."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from nonlocal_ref.cli import compare_command, main
-from nonlocal_ref.comparison import to_json
+from nonlocal_ref.comparison import tf32, to_json
+from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
 from nonlocal_ref.comparison.measurement import Subject
 from nonlocal_ref.comparison.tf32 import measure_with_tf32
@@ -79,6 +80,7 @@ def test_a_backend_that_is_not_there_names_the_line_that_installs_it(capsys, no_
         (["--backends", "numpy", "tensorflow"], "tensorflow"),
         (["--json", "no/such/folder/a.json"], "must be in a folder that exists"),
         (["--html", "."], "must be a file to write"),
+        (["--json", "a.txt", "--md", "./a.txt"], "argument --md: must be another file than that of --json"),
     ],
 )
 def test_a_wrong_wish_is_refused_in_one_line(capsys, words, message):
@@ -131,7 +133,13 @@ def test_tf32_runs_in_a_process_of_its_own(monkeypatch):
     assert {row["stage"] for row in found["rows"]} == {"weights", "y", "dtheta", "dphi", "dg"}
     assert found["speed"]
     monkeypatch.setenv("CUPY_TF32", "1")
-    assert measure_with_tf32(["dot_product"], [size], 0)["reason"].startswith("not measured apart")
+    assert measure_with_tf32(["dot_product"], [size], 0, "cupy")["reason"].startswith("not measured apart")
+    monkeypatch.delenv("CUPY_TF32")
+    large = Size.parse(10**5)
+    assert "too large" in measure_with_tf32(["dot_product"], [large], 0, "cupy")["reason"]
+    assert measure_with_tf32(["dot_product"], [size], 0, "none")["reason"] == "not measured: the process ended with 2"
+    monkeypatch.setattr(tf32, "TIMEOUT", 1e-3)
+    assert "longer than" in measure_with_tf32(["dot_product"], [size], 0, "numpy")["reason"]
 
 
 BLOCKED = """

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.comparison import compare, devices, measurement, one_case
+from nonlocal_ref.comparison import compare, devices, measurement, one_case, to_html
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
-from nonlocal_ref.comparison.headline import first_lasting, wins
+from nonlocal_ref.comparison.headline import first_lasting, memory_in_words, wins
 from nonlocal_ref.comparison.measurement import Subject, same_bits
 from tests.comparison.helpers import SIZE, one_row, small_report
 
@@ -223,5 +223,57 @@ def test_sizes_are_written_as_they_are_read():
 def test_a_slow_case_is_timed_once(monkeypatch):
     case = one_case.Case("dot_product", Size.parse(SIZE))
     subject = Subject(case, devices.Backend("numpy"), "float32", case.draw(0))
-    assert len(subject.warm_seconds("both", 1e-9, first=10.0)[0]) == 1
-    assert len(subject.warm_seconds("both", 1e-9, first=0.0)[0]) == measurement.FEWEST
+    assert len(subject.warm_seconds("both", 1e-9)[0]) == measurement.FEWEST
+    monkeypatch.setattr(measurement, "TOO_SLOW", 0.0)
+    assert len(subject.warm_seconds("both", 1.0)[0]) == 1
+
+
+def test_headline_forgets_memory_that_is_mostly_python_objects():
+    entries = [{"measured_bytes": 900, "planned_bytes": 100}]
+    assert memory_in_words(entries) == "memory not measured, or too little of it"
+    assert memory_in_words([]) == ""
+
+
+@pytest.mark.parametrize(("default", "on_gpu"), [("cpu", False), ("gpu", True)])
+def test_jax_is_on_a_gpu_where_it_goes_there_by_itself(monkeypatch, default, on_gpu):
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr(jax, "default_backend", lambda: default)
+    assert devices.Backend("jax").on_gpu is on_gpu
+    assert not devices.Backend("jax:cpu").on_gpu
+
+
+def test_ceilings_that_cannot_be_measured_have_a_reason_and_no_picture(monkeypatch):
+    def too_large(backend, dtype):
+        raise MemoryError
+
+    monkeypatch.setattr(one_case, "ceilings", too_large)
+    report = compare(["dot_product"], [SIZE], ["float32"], ["numpy"], quick=True)
+    (top,) = report["ceilings"]
+    assert (top["gflop_per_s"], top["reason"]) == (None, "not measured: MemoryError: ")
+    assert "Roofline" not in to_html(report)
+
+
+@pytest.mark.parametrize(("gibi", "text"), [(12.34, "12.3 GiB"), (2.5e15, "2.5e+15 GiB")])
+def test_memory_is_written_so_that_one_can_read_it(gibi, text):
+    assert one_case.gibibytes(gibi * 2**30) == text
+
+
+def test_jax_on_the_host_waits_for_its_arrays():
+    class Pending:
+        waited = False
+
+        def block_until_ready(self):
+            self.waited = True
+
+    pytest.importorskip("jax")
+    x = Pending()
+    devices.Backend("jax").wait((x,))
+    assert x.waited
+
+
+def test_the_time_that_is_over_begins_nothing_new():
+    comparison = Comparison(["dot_product"], [SIZE], ["float32"], ["numpy"], seconds=-100.0).run()
+    report = comparison.report()
+    (row,) = report["rows"]
+    assert (row["pass"], report["ceilings"]) == (None, [])
+    assert row["reason"].startswith("not tried: the time was over")

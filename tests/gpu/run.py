@@ -1,8 +1,9 @@
 """The tests and the comparison on a GPU, as one command: python tests/gpu/run.py [--quick] [--out DIR]
 
-Needs the package with its dependencies, CuPy, pytest and hypothesis; no network and no pytest plugin.  Ends within nine
-minutes (--quick: two).  Writes tests.txt, comparison.json, .md, .html, and without --quick large.json, .md, .html.
-Exit codes: 0 all is well; 1 a test or a row failed, or was cut off; 3 there is no GPU.
+Needs the package with NumPy, SciPy and array-api-compat, CuPy, pytest and hypothesis; no network and no pytest plugin.
+What else is there is used.  Ends within nine minutes (--quick: two).  Writes tests.txt, comparison.json, .md, .html,
+and without --quick large.json, .md, .html and targets.json.
+Exit codes: 0 all is well; 1 a test or a row failed, or was cut off; 2 the folder cannot be written; 3 no GPU.
 """
 
 import argparse
@@ -16,6 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = {False: 500, True: 105}  # for all steps together; whether it must be quick
 GRACE = 15  # for a step that was interrupted to write what it has
+REPORT = {f"comparison.{kind}" for kind in ("json", "md", "html")}
+FILES = {
+    True: {"tests.txt"} | REPORT,
+    False: {"tests.txt", "targets.json"} | REPORT | {f"large.{kind}" for kind in ("json", "md", "html")},
+}
+# all sizes of the benchmark, and one that no N x M matrix fits
+LARGE = ("1x784x196x512x512", "4x784x196x512x512", "1x6272x1568x256x256", "1x4096x4096x32x32", "8192")
+LARGE += ("1x16384x16384x32x32", "65536")
 
 TESTS = (  # what runs on every array library, and imports nothing but what stands above
     "tests/gpu",
@@ -50,7 +59,12 @@ def main(argv=None):
         print(f"No GPU found: {gpu.reason}.")
         return 3
     print(f"GPU: {gpu.name}")
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "tests.txt").touch()
+    except OSError as error:
+        print(f"argument --out: must be a folder to write to, got {str(args.out)!r}: {error.strerror}", file=sys.stderr)
+        return 2
     stop = time.monotonic() + SECONDS[args.quick]
     codes = {}
     for name, words, share in steps(args.quick, args.out):
@@ -64,10 +78,11 @@ def steps(quick, out):
     """Name, words after python, and what part of the time that is left it may take."""
     tests = ("tests/gpu", "tests/test_every_operation.py") if quick else TESTS
     yield "tests", (*PYTEST, *tests), 0.45
-    yield "comparison", (*COMPARE, *(["--quick"] if quick else []), *files(out, "comparison")), 1.0 if quick else 0.6
-    if not quick:  # NumPy and the oracle take seconds a call at this size: each variant once
+    yield "comparison", (*COMPARE, *(["--quick"] if quick else []), *files(out, "comparison")), 1.0 if quick else 0.4
+    if not quick:  # the oracle takes half a minute at the last size: each f once
+        yield "targets", ("tests/gpu/targets.py", str(out.resolve() / "targets.json")), 0.4
         variants = ("embedded_gaussian", "dot_product", "concatenation")
-        large = ("--sizes", "65536", "--backends", "cupy", "--dtype", "float32", "--variants", *variants)
+        large = ("--sizes", *LARGE, "--backends", "cupy", "--dtype", "float32", "--variants", *variants)
         yield "large", (*COMPARE, *large, *files(out, "large")), 1.0
 
 

@@ -5,17 +5,20 @@ import pytest
 
 import nonlocal_ref as nl
 from nonlocal_ref.backend import to_numpy
-from nonlocal_ref.comparison import compare
+from nonlocal_ref.comparison import compare, comparing
 from nonlocal_ref.machine import find_gpu
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(autouse=True)
-def gpu():
+def gpu(monkeypatch):
     found = find_gpu()
     if not found:
         pytest.skip(found.reason)
+    # a process with a CUDA context of its own, for each comparison: once is enough, in the comparison itself
+    nothing = {"rows": [], "speed": [], "reason": "not measured: a test"}
+    monkeypatch.setattr(comparing, "measure_with_tf32", lambda *words: nothing)
     return found
 
 
@@ -54,3 +57,15 @@ def test_a_photograph_is_denoised_as_on_the_host():
     host = nl.non_local_means(image, h=0.3, patch_size=5, patch_distance=4)
     device = to_numpy(nl.non_local_means(nl.to_backend(image, "cupy"), h=0.3, patch_size=5, patch_distance=4))
     np.testing.assert_allclose(device, host, rtol=1e-12, atol=1e-12)
+
+
+def test_time_transfers_and_memory_are_measured_on_the_gpu_itself():
+    report = compare(["dot_product"], [512], ["float32"], ["numpy", "cupy"], quick=True)
+    timed = [entry for entry in report["speed"] if entry["backend"] == "cupy"]
+    assert {entry["clock"] for entry in timed} == {"CUDA events"}
+    assert all(entry["median_s"] > 0 and entry["to_device_s"] > 0 and entry["from_device_s"] > 0 for entry in timed)
+    (memory,) = [entry for entry in report["memory"] if entry["backend"] == "cupy"]
+    assert memory["measured_bytes"] > 0
+    for entry in timed:  # ten kernels an array operation would be too many, see docs/gpu.md
+        assert entry["launches_how"]
+        assert entry["launches"] is None or 0 < entry["launches"] < 80

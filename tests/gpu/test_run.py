@@ -1,22 +1,28 @@
 """The GPU run as a command, as far as it can be tried without one."""
 
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import nonlocal_ref as nl
+from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.machine import find_gpu
-from tests.gpu import run
+from tests.benchmarks.cases import SIZES, Case
+from tests.gpu import run, targets
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_every_step_names_files_that_exist_and_a_folder_to_write_to(quick, tmp_path):
     steps = {name: words for name, words, _ in run.steps(quick, tmp_path)}
-    assert list(steps) == ["tests", "comparison", *([] if quick else ["large"])]
+    assert list(steps) == ["tests", "comparison", *([] if quick else ["targets", "large"])]
     tests = [word for word in steps["tests"] if word.startswith("tests/")]
     assert tests
     assert all((run.ROOT / file).exists() for file in tests)
     written = [word for words in steps.values() for word in words if word.startswith(str(tmp_path))]
-    assert len(set(written)) == len(written) <= 7  # and tests.txt
+    assert sorted([*(Path(file).name for file in written), "tests.txt"]) == sorted(run.FILES[quick])
+    assert len(run.FILES[quick]) <= 8
 
 
 def test_without_a_gpu_nothing_is_run_or_written(tmp_path, capsys):
@@ -33,3 +39,26 @@ def test_a_step_whose_time_is_over_is_interrupted_and_keeps_its_log(tmp_path):
     assert run.run_step([sys.executable, "-c", code], 2, log) == 0
     assert log.read_text() == "begun\nwritten\n"
     assert run.run_step([sys.executable, "-c", "import sys; sys.exit(7)"], 30) == 7
+
+
+def test_the_large_sizes_are_those_of_the_benchmark_and_one_more():
+    assert [Size.parse(text) for text in run.LARGE] == [Size(b, n, m, d, d) for b, n, m, d in SIZES] + [
+        Size.square(65536)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["softmax", "dot_product", "concatenation"])
+def test_what_pytorch_computes_beside_us_is_the_same_operation(kind):
+    pytest.importorskip("torch", reason="torch is not installed")
+    case = Case(kind, 2, 6, 6, 4)
+    x = case.draw()
+    names = ["y", *(f"d{name}" for name in case.names)]
+    theirs = [value.detach().numpy() for value in targets.eager(kind, x, "cpu")()]
+    for name, got, exact in zip(names, theirs, reference(case, x), strict=True):
+        np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-5, err_msg=name)  # short sums of numbers about 1
+
+
+def reference(case, x):
+    exact = {name: value.astype(np.float64) for name, value in x.items()}
+    y, backward = nl.nonlocal_op(case.variant, *(exact[name] for name in case.names), method="dense")
+    return [y, *backward(exact["dy"])]

@@ -5,9 +5,10 @@ import json
 import sys
 import types
 
+import numpy as np
 import pytest
 
-from nonlocal_ref.machine import blas_kernels, diagnose, diagnosis, find_gpu, hardware, matrix_product, software
+from nonlocal_ref.machine import blas_kernels, diagnose, diagnosis, find_gpu, gpu, hardware, matrix_product, software
 from nonlocal_ref.machine.blas_kernels import Kernel, verdict
 from tests.cli.helpers import run
 
@@ -51,11 +52,24 @@ def test_what_is_missing_comes_with_the_line_that_installs_it(monkeypatch):
     assert missing["numpy"] == "pip install numpy"
 
 
+def refuses(*arguments, **options):
+    msg = "cudaErrorInsufficientDriver: CUDA driver version is insufficient"
+    raise RuntimeError(msg)
+
+
 @pytest.mark.parametrize(
     ("cupy", "reason"),
     [
+        (ModuleNotFoundError("No module named 'cuda'", name="cuda"), "is installed without what it needs"),
         (ImportError("libcuda.so.1: cannot open\nmore"), "cannot be imported (ImportError: libcuda.so.1: cannot open)"),
-        (cupy_with(is_available=lambda: False), "it sees no CUDA device"),
+        (
+            cupy_with(is_available=lambda: False, runtime=types.SimpleNamespace(getDeviceCount=refuses)),
+            "it sees no CUDA device (RuntimeError: cudaErrorInsufficientDriver: CUDA driver version is insufficient)",
+        ),
+        (
+            cupy_with(is_available=lambda: False, runtime=types.SimpleNamespace(getDeviceCount=lambda: 0)),
+            "it sees 0 CUDA devices",
+        ),
         (cupy_with(is_available=lambda: True), "the device does not answer (AttributeError"),
     ],
 )
@@ -65,18 +79,55 @@ def test_why_there_is_no_gpu(modules, cupy, reason):
     assert not find_gpu()
 
 
-def test_a_gpu_is_described(modules):
+def a_gpu(ones):
+    """CuPy on a machine with a GPU; what it computes with."""
     runtime = types.SimpleNamespace(
         getDeviceProperties=lambda index: {"name": b"A GPU", "multiProcessorCount": 132},
         driverGetVersion=lambda: 12040,
         runtimeGetVersion=lambda: 12030,
     )
     device = types.SimpleNamespace(id=0, compute_capability="90", mem_info=(1, 2**36))
-    modules(cupy_with(is_available=lambda: True, Device=lambda: device, runtime=runtime))
+    cupy = cupy_with(is_available=lambda: True, Device=lambda: device, runtime=runtime)
+    cupy.ones, cupy.float32 = ones, np.float32
+    return cupy
+
+
+def test_a_gpu_is_described(modules, monkeypatch, tmp_path):
+    driver = tmp_path / "version"
+    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n")
+    monkeypatch.setattr(gpu, "DRIVER", driver)
+    modules(a_gpu(np.ones))
     found = diagnose()
     assert found["gpu"]["found"]
-    assert (found["gpu"]["name"], found["gpu"]["driver"]) == ("A GPU", 12040)
-    assert "GPU        A GPU, 64.0 GiB" in diagnosis.in_words(found)
+    line = "GPU        A GPU, 64.0 GiB, driver 550.54.15 (CUDA 12.4), CUDA runtime 12.3, compute capability 9.0"
+    assert line in diagnosis.in_words(found)
+
+
+def test_a_gpu_that_cannot_compute_is_none(modules):
+    modules(a_gpu(refuses))
+    assert "CuPy sees A GPU, but cannot compute on it (RuntimeError: cudaErrorInsufficientDriver" in find_gpu().reason
+    modules(a_gpu(np.zeros))
+    assert "is not 3 there" in find_gpu().reason
+
+
+def test_devices_that_are_hidden_are_said_to_be(modules, monkeypatch):
+    modules(cupy_with(is_available=lambda: False))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES hides every CUDA device from it" in find_gpu().reason
+
+
+@pytest.mark.parametrize(
+    ("driver", "extra"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024", "cuda12"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build", "cuda13"),
+    ],
+)
+def test_the_line_that_installs_cupy_fits_the_driver(modules, monkeypatch, tmp_path, driver, extra):
+    (tmp_path / "version").write_text(driver)
+    monkeypatch.setattr(gpu, "DRIVER", tmp_path / "version")
+    modules(ModuleNotFoundError("cupy"))
+    assert find_gpu().reason.endswith(f'is loaded; install what fits it with: pip install "nonlocal-ref[{extra}]"')
 
 
 def test_a_quota_lowers_the_recommended_workers(monkeypatch, tmp_path):
@@ -132,7 +183,7 @@ def test_kernels_are_measured_in_processes_of_their_own(monkeypatch):
     flags = {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}
     monkeypatch.setattr(blas_kernels, "processor_flags", lambda: flags)
     kernels = blas_kernels.measure_kernels()
-    assert asked == [None, "HASWELL", "ZEN", "SKYLAKEX"]
+    assert asked == 2 * [None, "HASWELL", "ZEN", "SKYLAKEX"]
     assert "ended with -4" in str(kernels[2])
     assert (
         verdict(kernels) == "OPENBLAS_CORETYPE=SKYLAKEX gives 2.00x in float32, 2.00x in float64: set it before Python"
@@ -143,6 +194,17 @@ def test_the_same_kernels_by_another_name_gain_nothing():
     chosen = Kernel(None, "Haswell", 10, 10)
     assert "picked well" in verdict([chosen, Kernel("ZEN", "Haswell", 12, 12)])
     assert "picked well" in verdict([chosen, Kernel("X", "X", 12, 5)])
+    assert "picked well" in verdict([chosen, Kernel("ZEN", "Haswell", 12, 12), Kernel("X", "X", 12, 12)])
+
+
+def test_a_busy_machine_is_said_to_be_one():
+    chosen, twin = Kernel(None, "Haswell", 10, 10), Kernel("HASWELL", "Haswell", 13, 10)
+    said = verdict([chosen, twin, Kernel("X", "X", 13.5, 10)])
+    assert said.startswith("OpenBLAS picked well: no other setting gains 30 % or more; equal kernels differed by 1.30x")
+    assert verdict([chosen, twin, Kernel("X", "X", 20, 20)]).startswith("OPENBLAS_CORETYPE=X gives 1.54x")
+
+
+def test_without_a_measurement_there_is_no_verdict():
     assert "no verdict" in verdict([Kernel(None, problem="crashed"), Kernel("X", "X", 12, 12)])
 
 
@@ -154,4 +216,6 @@ def test_deep_prints_each_kernel_and_a_verdict(capsys, monkeypatch):
     assert code == 0
     assert "kernels    OpenBLAS picked well" in out
     monkeypatch.setattr(diagnosis, "blas_libraries", list)
-    assert "not measured: no OpenBLAS" in run(capsys, "doctor", "--deep")[1]
+    assert "not measured: the BLAS is unknown" in run(capsys, "doctor", "--deep")[1]
+    monkeypatch.setattr(diagnosis, "blas_libraries", lambda: [libraries[0] | {"name": "mkl"}])
+    assert "not measured: this is no OpenBLAS" in run(capsys, "doctor", "--deep")[1]

@@ -1,52 +1,28 @@
 """Stage (e): what ran where."""
 
-import importlib
-import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-import threadpoolctl
+from nonlocal_ref.comparison.devices import Backend
+from nonlocal_ref.machine.hardware import processor_name, usable_cores
+from nonlocal_ref.machine.software import blas_libraries, package_versions, version
 
-import nonlocal_ref as nl
-
-PACKAGES = ("numpy", "scipy", "array-api-compat", "scikit-image", "matplotlib", "pillow", "jinja2")
+PICTURES = {"scikit-image": "skimage", "matplotlib": "matplotlib", "pillow": "PIL", "jinja2": "jinja2"}
+COMPUTES = ("nonlocal_ref", "numpy", "scipy", "array-api-compat")
 
 
 def describe_machine(backend: str) -> dict[str, Any]:
     """Versions, backend, device."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = {"nonlocal_ref": nl.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    blas = [
-        f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
-        for pool in threadpoolctl.threadpool_info()
-    ]
-    device = f"{processor()}, {cores} core{'s' if cores > 1 else ''}"
-    if backend == "cupy":
-        cupy = importlib.import_module("cupy")
-        found["cupy"] = cupy.__version__
-        device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+    found = package_versions()
+    drawing = {name: version(name, module) for name, module in PICTURES.items()}
+    cores = usable_cores()
     return {
         "backend": backend,
-        "device": device,
+        "device": Backend(backend).device_name() or f"{processor_name()}, {cores} core{'s' if cores > 1 else ''}",
         "dtype": "float64",
         "system": f"{platform.system()} {platform.machine()}",
-        "blas": sorted(set(blas)),
-        "versions": found,
+        "blas": sorted({f"{blas['name']} {blas['version']}, {blas['threads']} threads" for blas in blas_libraries()}),
+        "versions": {name: found[name] for name in (*COMPUTES, backend) if name in found}
+        | {"python": platform.python_version()}
+        | {name: text or "unknown" for name, text in drawing.items()},
     }
-
-
-def processor() -> str:
-    """The processor's name, as well as the standard library knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
