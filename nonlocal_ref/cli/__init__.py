@@ -1,4 +1,4 @@
-"""The command line: ``nonlocal-ref tour | denoise | compare | doctor``; one file a command.
+"""The command line, ``nonlocal-ref COMMAND``; one file a command.
 
 Exit codes: 0 done; 1 a number is wrong; 2 the command was asked for something it cannot do, one line on stderr says
 what; 3 a GPU was required and there is none; 130 interrupted.  Libraries that only a command needs are imported inside
@@ -9,11 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from nonlocal_ref import __version__
+from nonlocal_ref.cli.check_command import add_check
 from nonlocal_ref.cli.compare_command import add_compare
 from nonlocal_ref.cli.denoise_command import add_denoise
 from nonlocal_ref.cli.doctor_command import add_doctor
+from nonlocal_ref.cli.gradcheck_command import add_gradcheck
 from nonlocal_ref.cli.tour_command import add_tour
 from nonlocal_ref.cli.usage import Parser, UsageError
+from nonlocal_ref.cli.vectors_command import add_vectors
 
 __all__ = ["main"]
 
@@ -56,6 +59,6 @@ def build_parser() -> Parser:
     parser = Parser(prog="nonlocal-ref", description="Non-local neural networks and non-local means, to be read.")
     parser.add_argument("--version", action="version", version=f"nonlocal-ref {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
-    for add_command in (add_tour, add_denoise, add_compare, add_doctor):
+    for add_command in (add_tour, add_denoise, add_gradcheck, add_check, add_vectors, add_compare, add_doctor):
         add_command(commands)
     return parser

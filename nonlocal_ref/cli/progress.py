@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from nonlocal_ref.machine.software import importable
 
 Tick = Callable[[int, int], None]
 
@@ -28,3 +30,8 @@ class Stages:
             yield tick
             bar.update(bar.total - bar.n)
         self.seconds[name] = time.perf_counter() - start
+
+
+def optional_bar(name: str) -> AbstractContextManager[Tick]:
+    """One bar, for a command that also runs without tqdm; yields tick(done, total)."""
+    return Stages().stage(name) if importable("tqdm") else nullcontext(lambda done, total: None)

@@ -3,8 +3,9 @@
     is it right?                         operation_check.py: `check_operation`; block_check.py: `check_block`
     what people have -> (y, backward)    adapters.py, autodiff.py: `from_pair`, ..., `from_jax`
     a PyTorch module                     torch_module.py
-    when two numbers count as equal      magnitudes.py
+    when two numbers count as equal      magnitudes.py, from rounding.py, rounded_operation.py, rounded_block.py
     what others got wrong                traps.py, `TRAPS`; readings.py computes it, diagnosis.py recognises it
+    where their code raised              blame.py
     what comes out                       report.py
     parameters of other implementations  conventions.py, the table; name_matching.py, state_dict.py, export.py
     files of parameters                  weight_files.py, npz.py

@@ -1,7 +1,6 @@
 """Calling other people's code: whatever it returns, raises or changes becomes arrays by name, or a problem in words."""
 
 import inspect
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.backend import dtype_name, from_host, load_backend, to_numpy
+from nonlocal_ref.testing.blame import in_one_line
 from nonlocal_ref.testing.magnitudes import Values
 
 
@@ -83,9 +83,7 @@ def guarded(culprit: str, function: Callable[..., Any], *args: Any) -> Any:
     except BrokenError:
         raise
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        said = "".join(traceback.format_exception_only(error)).strip()
-        msg = f"{culprit} raised {said} (in {last.name}, line {last.lineno})"
+        msg = f"{culprit} raised {in_one_line(error)}"
         raise BrokenError(msg) from error
 
 
