@@ -1,5 +1,7 @@
 """What every (y, backward) = op(*arrays) of the core must do."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,12 @@ def test_value_and_gradients_have_the_shape_dtype_namespace_and_device_of_what_w
     assert same_kind(y, dy)
     for gradient, argument in zip(backward(dy), arguments, strict=True):
         assert same_kind(gradient, argument)
+
+
+@every_operation
+def test_single_precision_stays_single_where_a_new_array_would_be_double(case, rng):
+    _, y, backward, dy = case.run(dataclasses.replace(NUMPY, precision="float32"), rng)
+    assert {x.dtype.name for x in (y, *backward(dy))} == {"float32"}
 
 
 @every_operation

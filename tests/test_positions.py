@@ -57,6 +57,12 @@ def test_unfold_undoes_fold(options, xp, rng):
     np.testing.assert_array_equal(xp.to_numpy(back), xp.to_numpy(x))
 
 
+@pytest.mark.parametrize("space", [(5,), (4, 3)])
+def test_unfold_undoes_fold_for_any_number_of_axes(space, rng):
+    x = normal(rng, 2, 3, *space)
+    np.testing.assert_array_equal(unfold(fold(x)[0], x.shape)[0], x)
+
+
 @every_layout
 def test_unfold_takes_positions_in_a_row_as_well(options, rng):
     x = normal(rng, 2, 3, 4, 5, 2)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from tests import oracles, tolerances
+from nonlocal_ref.testing.magnitudes import block_magnitudes
+from tests import oracles
 from tests.helpers import CONFIGS, NUMPY, named_configs, normal, random_params, same_kind, trainable
 from tests.tolerances import assert_ratio, largest
 
@@ -37,8 +38,7 @@ def exact(name, training):
     parts = oracles.block(x, params, config, training=training)
     dx, *dparams = oracles.complex_step(oracle, [x, *(params[key] for key in keys)], dz)
     grads = dict(zip(keys, dparams, strict=True))
-    m_z, m_dx, m_grads = tolerances.block(parts, x, params, config, dz, training=training)
-    magnitudes = SimpleNamespace(z=m_z, dx=m_dx, grads=m_grads)
+    magnitudes = block_magnitudes(config, x, params, dz, training=training)
     return SimpleNamespace(
         config=config, x=x, params=params, dz=dz, parts=parts, dx=dx, grads=grads, magnitudes=magnitudes
     )
@@ -52,7 +52,7 @@ def moved(params, xp):
 def test_z_is_equation_6(name, training, xp):
     case = exact(name, training)
     z, _ = nl.block(xp.asarray(case.x), moved(case.params, xp), case.config, training=training)
-    assert_ratio(xp.to_numpy(z), case.parts.z, case.magnitudes.z, xp.eps)
+    assert_ratio(xp.to_numpy(z), case.parts.z, case.magnitudes["z"], xp.eps)
 
 
 @against_the_oracle
@@ -60,10 +60,10 @@ def test_backward_gives_the_gradients_of_equation_6(name, training, xp):
     case = exact(name, training)
     _, backward = nl.block(xp.asarray(case.x), moved(case.params, xp), case.config, training=training)
     dx, grads = backward(xp.asarray(case.dz))
-    assert_ratio(xp.to_numpy(dx), case.dx, case.magnitudes.dx, xp.eps)
+    assert_ratio(xp.to_numpy(dx), case.dx, case.magnitudes["dx"], xp.eps)
     assert list(grads) == trainable(case.params)
     for key, gradient in grads.items():
-        assert_ratio(xp.to_numpy(gradient), case.grads[key], case.magnitudes.grads[key], xp.eps)
+        assert_ratio(xp.to_numpy(gradient), case.grads[key], case.magnitudes[f"d{key}"], xp.eps)
 
 
 @pytest.mark.parametrize("variant", nl.VARIANTS)
@@ -83,14 +83,13 @@ def test_a_block_agrees_with_fifty_digits(variant):
     with mpmath.workdps(50):
         z = np.array(oracle(*map(oracles.exactly, values)), dtype=float)
         dx, *dparams = oracles.multiprecision_gradient(oracle, values, dz)
-    parts = oracles.block(x, params, config, training=True)
-    m_z, m_dx, m_grads = tolerances.block(parts, x, params, config, dz, training=True)
+    magnitudes = block_magnitudes(config, x, params, dz, training=True)
     got_z, backward = nl.block(x, params, config, training=True)
     got_dx, grads = backward(dz)
-    assert_ratio(got_z, z, m_z, NUMPY.eps)
-    assert_ratio(got_dx, dx, m_dx, NUMPY.eps)
+    assert_ratio(got_z, z, magnitudes["z"], NUMPY.eps)
+    assert_ratio(got_dx, dx, magnitudes["dx"], NUMPY.eps)
     for key, want in zip(keys, dparams, strict=True):
-        assert_ratio(grads[key], want, m_grads[key], NUMPY.eps)
+        assert_ratio(grads[key], want, magnitudes[f"d{key}"], NUMPY.eps)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -146,7 +145,7 @@ def test_the_bias_of_phi_has_no_gradient_in_the_embedded_gaussian(xp):
     case = exact("embedded", False)
     _, backward = nl.block(xp.asarray(case.x), moved(case.params, xp), case.config)
     _, grads = backward(xp.asarray(case.dz))
-    magnitude = case.magnitudes.grads["phi.bias"]
+    magnitude = case.magnitudes["dphi.bias"]
     assert_ratio(xp.to_numpy(grads["phi.bias"]), np.zeros(2), magnitude, xp.eps)
     assert np.all(magnitude > 0.1)  # the terms are not small, they cancel
 
@@ -156,7 +155,7 @@ def test_the_bias_of_w_z_has_no_gradient_under_batch_norm_in_training(xp):
     case = exact("embedded", True)
     _, backward = nl.block(xp.asarray(case.x), moved(case.params, xp), case.config, training=True)
     _, grads = backward(xp.asarray(case.dz))
-    assert_ratio(xp.to_numpy(grads["w_z.bias"]), np.zeros(3), case.magnitudes.grads["w_z.bias"], xp.eps)
+    assert_ratio(xp.to_numpy(grads["w_z.bias"]), np.zeros(3), case.magnitudes["dw_z.bias"], xp.eps)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -235,7 +234,7 @@ def test_the_tap_sees_the_statistics_that_batch_norm_used(xp, rng):
     case, seen = exact("embedded", True), {}
     nl.block(xp.asarray(case.x), moved(case.params, xp), case.config, training=True, tap=seen.__setitem__)
     raw = np.moveaxis(case.parts.raw, 1, -1).reshape(-1, 3)
-    size = largest(raw) ** 2 + largest(case.magnitudes.z)
+    size = largest(raw) ** 2 + largest(case.magnitudes["z"])
     assert seen["bn.count"] == raw.shape[0] == 24
     assert_ratio(xp.to_numpy(seen["bn.mean"]), raw.mean(axis=0), size, xp.eps)
     assert_ratio(xp.to_numpy(seen["bn.var"]), raw.var(axis=0), size, xp.eps)  # the biased one
@@ -291,6 +290,13 @@ def test_a_block_carries_complex_numbers_through(rng):
         assert {array.dtype.name for array in (z_complex, dx_complex, *grads_complex.values())} == {"complex128"}
         assert_ratio(z_complex.real, z, 4 * largest(z), NUMPY.eps)
         assert_ratio(dx_complex.real, dx, 4 * largest(dx), NUMPY.eps)
+
+
+def test_a_block_of_complex_numbers_refuses_the_forms_that_do_not_carry_them(rng):
+    config, shape = CONFIGS["embedded"]
+    params = {key: value + 0j for key, value in random_params(config, rng).items()}
+    with pytest.raises(ValueError, match="method 'tiled' is for float32 and float64; complex128 arrays need"):
+        nl.block(normal(rng, *shape) + 0j, params, config, method="tiled")
 
 
 # Running statistics

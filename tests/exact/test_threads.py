@@ -9,7 +9,7 @@ import pytest
 import threadpoolctl
 
 import nonlocal_ref as nl
-from nonlocal_ref.exact.threads import one_blas_thread, share_out
+from nonlocal_ref.exact.threads import _OneBlasThread, one_blas_thread, share_out
 from tests.exact.test_fast_forms import draw
 
 
@@ -24,6 +24,13 @@ def blas_threads():
 
 def test_neighbours_stay_together_and_results_come_in_order():
     assert share_out(list, range(7), 3) == [[0, 1], [2, 3], [4, 5, 6]]
+
+
+def test_one_worker_gets_everything_there_is_in_the_thread_that_asks():
+    items = range(3)
+    assert share_out(lambda run: (run is items, threading.current_thread()), items, 1) == [
+        (True, threading.current_thread())
+    ]
 
 
 def test_more_workers_than_items_are_not_started():
@@ -56,6 +63,14 @@ def test_calls_from_several_threads_give_the_same_and_leave_the_blas_as_it_was(r
             for a, b in zip(alone, together, strict=True):
                 np.testing.assert_array_equal(a, b)
     assert blas_threads() == before
+
+
+def test_a_limit_can_be_set_and_lifted_again_and_again():
+    limit, before = _OneBlasThread(), blas_threads()
+    for _ in range(2):
+        with limit():
+            assert all(count == 1 for count in blas_threads())
+        assert blas_threads() == before
 
 
 def test_overlapping_limits_end_with_the_last_one():
