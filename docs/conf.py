@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.environment import BuildEnvironment
 
 import nonlocal_ref
@@ -179,6 +180,20 @@ def skip_unexplained(app, what, name, obj, skip, options):
     return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
+# ---- a line does not begin with the full stop after a formula
+
+
+def keep_together(app, doctree):
+    """Put each formula and the punctuation after it where lines do not break; inside a long formula they still do."""
+    for formula in list(doctree.findall(nodes.math)):
+        text = formula.next_node(siblings=True, descend=False)
+        mark = re.match(r"[.,;:!?)\]]+", text) if isinstance(text, nodes.Text) else None
+        if mark:
+            parent = formula.parent
+            parent.replace(text, nodes.Text(text[mark.end() :]))
+            parent.replace(formula, nodes.inline("", "", formula, nodes.Text(mark[0]), classes=["together"]))
+
+
 # ---- docs/tutorials is a symbolic link; what stands in a page is relative to where the page is in the site
 
 
@@ -193,7 +208,18 @@ def relfn2path(env, filename, docname=None, original=BuildEnvironment.relfn2path
 BuildEnvironment.relfn2path = relfn2path
 
 
+# ---- a folded cell is called what is written on it, for a screen reader as well
+
+
+def name_folds(app, pagename, templatename, context, doctree):
+    """Drop the label that says another thing than the words which are seen."""
+    if "body" in context:
+        context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+
 def setup(app):
     app.connect("config-inited", add_mathjax)
+    app.connect("doctree-read", keep_together)
+    app.connect("html-page-context", name_folds)
     app.connect("autodoc-skip-member", skip_unexplained)
     app.connect("autodoc-process-docstring", read_as_written, priority=100)  # before numpydoc

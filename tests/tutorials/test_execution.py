@@ -1,13 +1,15 @@
-"""Every tutorial runs from its first cell to its last, in a folder of its own.
+"""Every tutorial runs from its first cell to its last as a notebook, in a folder of its own.
 
-Each run starts a Python of its own, as Jupyter does.  `pytest` runs the quickest page; `pytest -m slow tests/tutorials`
-runs them all.
+`pytest --nbmake` runs the notebook; what it leaves is looked at here. `pytest` alone runs the quickest page;
+`pytest -m "" tests/tutorials` runs them all.
 """
 
-import copy
 import os
+import subprocess
+import sys
 
-import nbclient
+import jupytext
+import nbformat
 import pytest
 
 from tests.tutorials.pages import PAGES
@@ -15,21 +17,24 @@ from tests.tutorials.pages import PAGES
 QUICK = "03_four_ways_to_compare"  # no long loops, and it calls every variant
 LONGEST = 2 * 60  # seconds of work for a page: a minute on two cores, however busy they are
 STUCK = 600  # seconds for a cell
+NBMAKE = ("-m", "pytest", "-q", "--nbmake", "--overwrite", f"--nbmake-timeout={STUCK}")
 
 
 def seconds_of_work():
-    """Processor time of the kernels that have ended."""
+    """Processor time of the programs that have ended."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 def run(page, folder):
     """The notebook with its outputs, and the seconds of work it took."""
-    notebook = copy.deepcopy(page.notebook)
-    resources = {"metadata": {"path": str(folder)}}
+    path = folder / f"{page}.ipynb"
+    jupytext.write(page.notebook, path)
     before = seconds_of_work()
-    nbclient.NotebookClient(notebook, timeout=STUCK, kernel_name="python3", resources=resources).execute()
-    return notebook, seconds_of_work() - before
+    command = [sys.executable, *NBMAKE, path.name]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return nbformat.read(path, as_version=4), seconds_of_work() - before
 
 
 def look_at(page, notebook, seconds):

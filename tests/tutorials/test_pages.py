@@ -12,7 +12,7 @@ import nonlocal_ref.exercises as exercises
 from tests.tutorials.pages import FOLDER, PAGES
 
 HEADINGS = ("What you will do", "What you will learn", "Letters and shapes", "Break it", "Exercises", "Further reading")
-INSTALL = '`pip install "nonlocal-ref[tutorials]"`'
+INSTALL = '`pip install ".[tutorials]"`'
 ASKED = [pytest.param(asked, id=f"{page}-{asked.check}") for page in PAGES for asked in page.asked]
 
 
@@ -107,12 +107,12 @@ def test_it_speaks_of_no_place_on_a_computer(page):
     assert not re.search(r"/(work|tmp|home|root)/", page.text)
 
 
-def test_its_code_is_formatted(page):
-    pytest.importorskip("ruff", reason="ruff is not installed")
-    for cell in page.code:
-        command = [sys.executable, "-m", "ruff", "format", "--diff", "--stdin-filename", str(FOLDER / "cell.py"), "-"]
-        formatted = subprocess.run(command, input=cell.source + "\n", capture_output=True, text=True, check=False)
-        assert formatted.returncode == 0, formatted.stdout + formatted.stderr
+def test_its_code_is_formatted(page, tmp_path):
+    for number, cell in enumerate(page.code):
+        (tmp_path / f"cell_{number}.py").write_text(cell.source + "\n", encoding="utf-8")
+    command = [sys.executable, "-m", "ruff", "format", "--diff", "--config", FOLDER.parent / "pyproject.toml", tmp_path]
+    formatted = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert formatted.returncode == 0, formatted.stdout + formatted.stderr
 
 
 @pytest.mark.parametrize("asked", ASKED)
