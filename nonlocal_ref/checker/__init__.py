@@ -8,10 +8,11 @@ From the question to the files:
     a derivative, by calling op                      differences.py; evaluation.py, measurement.py
     <backward(u), v> against <u, J v>                leaf_check.py
     when two numbers count as equal                  verdict.py, noise.py
+    what may be wrong                                diagnosis/
     what comes out                                   report.py
 """
 
 from nonlocal_ref.checker.gradient_check import check_gradients, gradcheck
-from nonlocal_ref.checker.report import LeafReport, Report
+from nonlocal_ref.checker.report import LeafReport, Proposal, Report
 
-__all__ = ["LeafReport", "Report", "check_gradients", "gradcheck"]
+__all__ = ["LeafReport", "Proposal", "Report", "check_gradients", "gradcheck"]

@@ -1,6 +1,7 @@
 """The two public functions: whether ``backward`` is the derivative of ``op``, and keeps its promises."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from nonlocal_ref.arguments import check_choice, check_integer, check_number
 from nonlocal_ref.checker.contract import ContractError
+from nonlocal_ref.checker.diagnosis import diagnose
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaf_reports import check_leaves
 from nonlocal_ref.checker.leaves import read_arguments
@@ -64,7 +66,8 @@ def gradcheck(
     -------
     Report
         True when every gradient is right and was checked in at least one smooth direction.  ``status`` is "right",
-        "wrong" or "inconclusive"; ``report["theta"]`` has the numbers for one array; ``str(report)`` explains.
+        "wrong" or "inconclusive"; ``report["theta"]`` has the numbers for one array, ``report["theta"].diagnosis`` what
+        may be wrong with it, the likeliest first; ``str(report)`` explains.
 
     Raises
     ------
@@ -80,7 +83,8 @@ def gradcheck(
     operation has a kink (ReLU at 0, a tie in a maximum) is drawn again up to 10 times.
 
     Cost in runs of the operation: a handful, and for each array "fast" about 2 per direction with the complex step and
-    6 to 40 with differences; "full" as many per entry.
+    6 to 40 with differences; "full" as many per entry.  A wrong gradient is looked at further, for a diagnosis: about 2
+    runs for each of at most 128 entries, and more where the first hypotheses explain nothing.
 
     Examples
     --------
@@ -102,6 +106,8 @@ def gradcheck(
     >>> report = nl.gradcheck(wrong_square, x, rng=0)
     >>> report.status, report["x"].worst
     ('wrong', (2,))
+    >>> report["x"].diagnosis[0]
+    Proposal(name='constant_factor', text='half of what it must be (factor 0.5000000)')
     """
     check_options(op, mode, method, directions, rtol, linear)
     seed = read_seed(rng)
@@ -122,6 +128,8 @@ def gradcheck(
             if leaf.floating
         ]
         return report(tuple(unchecked), (error.problem,), (), ())
+    proposed = diagnose(evaluation, leaves, problems, seed)
+    leaves = [replace(leaf, diagnosis=proposed.get(leaf.name, ())) for leaf in leaves]
     constants = [
         leaf.name for i, leaf in enumerate(arguments.leaves) if leaf.floating and i not in observation.returned
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,22 @@ METHOD_NAMES = {
     "adjoint": "adjoint identity",
     "none": "-",
 }
+
+
+class Proposal(NamedTuple):
+    """What may be wrong: a name for programs, and a sentence for people.
+
+    Attributes
+    ----------
+    name : str
+        "zero_gradient", "constant_factor", "permuted", "missing_sum", "missing_term", "softmax_jacobian",
+        "scale_twice", "another_argument", "index_ignored" or "stale_value".
+    text : str
+        What the gradient is, in numbers, and what may have led to it.
+    """
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,8 @@ class LeafReport:
         How many directions or entries were compared, and how many had a kink and were not.
     notes : tuple of str
         What else there is to know.
+    diagnosis : tuple of Proposal
+        What may be wrong, the likeliest first; empty where nothing is, or nothing fits.
     """
 
     name: str
@@ -58,6 +77,7 @@ class LeafReport:
     smooth: int = 0
     kinked: int = 0
     notes: tuple[str, ...] = ()
+    diagnosis: tuple[Proposal, ...] = ()
 
     @property
     def worst(self) -> tuple[int, ...] | None:
@@ -111,6 +131,11 @@ class Report:
             return "wrong"
         return "right" if found == {"right"} else "inconclusive"
 
+    @property
+    def diagnosis(self) -> dict[str, tuple[Proposal, ...]]:
+        """What may be wrong, by the name of the array; only those for which there is a proposal."""
+        return {leaf.name: leaf.diagnosis for leaf in self.leaves if leaf.diagnosis}
+
     def __bool__(self) -> bool:
         return self.status == "right"
 
@@ -134,6 +159,7 @@ class Report:
         lines = [self._headline(), "", *_table(self.leaves), ""]
         lines += [f"wrong: {problem.culprit} {problem.message}" for problem in self.problems]
         lines += [_where(leaf) for leaf in self.leaves if leaf.status == "wrong" and leaf.worst_entry is not None]
+        lines += _proposed(self.leaves)
         for note in dict.fromkeys(note for leaf in self.leaves for note in leaf.notes):
             lines.append(f"note: {', '.join(leaf.name for leaf in self.leaves if note in leaf.notes)}: {note}")
         lines += [
@@ -187,3 +213,16 @@ def _where(leaf: LeafReport) -> str:
         f"wrong: {leaf.name} is worst at {list(position)}: backward gives {verdict.analytic:.10g}, measured "
         f"{verdict.numeric:.10g} (difference {verdict.error:.1e}, allowed {verdict.bound:.1e})"
     )
+
+
+def _proposed(leaves: tuple[LeafReport, ...]) -> list[str]:
+    """What may be wrong; what is said of several arrays is said once."""
+    said: dict[tuple[Proposal, ...], list[str]] = {}
+    for leaf in leaves:
+        if leaf.diagnosis:
+            said.setdefault(leaf.diagnosis, []).append(leaf.name)
+    return [
+        f"{'or: ' if rank else 'perhaps: '}{', '.join(names)}: {proposal.text}"
+        for proposals, names in said.items()
+        for rank, proposal in enumerate(proposals)
+    ]

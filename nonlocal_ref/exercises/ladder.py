@@ -135,7 +135,7 @@ def check_rung(exercise: Exercise, mine: Any, rungs: Sequence[Rung], number: int
     wrong = first_wrong(exercise, got, right)
     report = None if exercise.value in wrong else measure(exercise, mine, rung)
     if wrong:
-        hints = [find_hint(exercise, mine, rungs[number:], name) for name in wrong]
+        hints = [find_hint(exercise, mine, rungs[number:], name) or proposed(report, name) for name in wrong]
         return failed(exercise, rung, number, right, got, wrong=wrong, hints=hints, report=report)
     if report is not None and report.problems:  # right numbers, but something is changed on the way
         hints = [Hint("promise", f"{problem.culprit} {problem.message}.") for problem in report.problems]
@@ -158,6 +158,12 @@ def measure(exercise: Exercise, mine: Any, rung: Rung) -> Report | None:
         return gradcheck(mine, *rung.args, rng=0, names=exercise.arguments)
     except Exception:  # whatever a learner's object does when it is looked at
         return None
+
+
+def proposed(report: Report | None, name: str) -> Hint | None:
+    """What the gradient checker proposes for the gradient ``name``, dtheta for theta."""
+    found = () if report is None else report.diagnosis.get(name.removeprefix("d"), ())
+    return Hint(found[0].name, f"{name}: perhaps {found[0].text}") if found else None
 
 
 def find_hint(exercise: Exercise, mine: Any, rungs: Sequence[Rung], name: str) -> Hint | None:

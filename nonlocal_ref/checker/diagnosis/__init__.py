@@ -1,0 +1,19 @@
+"""What may be wrong with a gradient that was found to be wrong: small named hypotheses, each with its own test.
+
+what a hypothesis sees and may ask            evidence.py, constants.py
+off by a constant factor, zero                factors.py
+at another place, of another argument         places.py
+a sum that is missing                         sums.py
+a term that is missing                        terms.py
+softmax without its Jacobian                  softmax.py
+mask, gate, pooling index                     gates.py
+the right formula at the wrong values         values.py, partners.py
+an array and the weight it is multiplied by   layers.py, behind.py, inside.py
+a factor for every output, or every entry     entrywise.py
+an operation that we know                     recognition.py, pieces.py, mistakes.py, known.py
+in which order                                ranking.py
+"""
+
+from nonlocal_ref.checker.diagnosis.ranking import diagnose
+
+__all__ = ["diagnose"]

@@ -1,0 +1,206 @@
+"""Which hypothesis is asked first, and what is said of a leaf.
+
+Special before general: a hypothesis that has few ways to be true comes before one that has many.  All must explain what
+came for every cotangent, and leave far less unexplained than there was (`Evidence.close`).  Cheap before costly: what
+needs the operation again is asked where nothing else has explained anything.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+
+from nonlocal_ref.checker.contract import ContractError, Problem
+from nonlocal_ref.checker.diagnosis.behind import behind_a_layer
+from nonlocal_ref.checker.diagnosis.entrywise import (
+    a_derivative_forgotten,
+    a_factor_for_each_entry,
+    a_factor_for_each_output,
+)
+from nonlocal_ref.checker.diagnosis.evidence import Evidence, Scene, usable
+from nonlocal_ref.checker.diagnosis.factors import (
+    constant_factor,
+    cotangent_scaled,
+    factor_along_an_axis,
+    mean_for_sum,
+    scale_twice,
+    zero_gradient,
+)
+from nonlocal_ref.checker.diagnosis.gates import gate_of_dy, gradient_where_none_belongs, right_where_open
+from nonlocal_ref.checker.diagnosis.known import a_path_left_out, a_usual_mistake
+from nonlocal_ref.checker.diagnosis.layers import a_path_through_a_weight, another_weight, other_inputs_of_a_layer
+from nonlocal_ref.checker.diagnosis.partners import another_array_is_read, moved_and_scaled
+from nonlocal_ref.checker.diagnosis.places import (
+    another_argument,
+    cotangent_permuted,
+    forward_for_transpose,
+    permuted,
+)
+from nonlocal_ref.checker.diagnosis.softmax import softmax_jacobian
+from nonlocal_ref.checker.diagnosis.sums import added_once_each, one_part_of_the_sum, wrong_shape
+from nonlocal_ref.checker.diagnosis.terms import (
+    gradient_of_another_path,
+    nothing_for_some_entries,
+    one_factor_of_a_product,
+    one_of_two_uses,
+    path_straight_through,
+    statistics_as_constants,
+)
+from nonlocal_ref.checker.diagnosis.values import (
+    another_input_of_the_last_layer,
+    does_not_see_the_values,
+    right_at_other_values,
+    x_for_y,
+)
+from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.report import LeafReport, Proposal
+
+MOST_PROPOSALS = 3
+Found = TypeVar("Found")
+Hypothesis = Callable[[Evidence], Iterator[Proposal]]
+FROM_WHAT_IS_KNOWN: tuple[Hypothesis, ...] = (
+    zero_gradient,
+    scale_twice,
+    mean_for_sum,
+    constant_factor,
+    another_argument,
+    permuted,
+    one_part_of_the_sum,
+    softmax_jacobian,
+    a_path_left_out,
+    path_straight_through,
+    gradient_of_another_path,
+    a_usual_mistake,
+)
+BY_ASKING_AGAIN: tuple[Hypothesis, ...] = (
+    one_of_two_uses,
+    one_factor_of_a_product,
+    cotangent_permuted,
+    forward_for_transpose,
+    gradient_where_none_belongs,
+    right_where_open,
+    factor_along_an_axis,
+    cotangent_scaled,
+    statistics_as_constants,
+    added_once_each,
+    nothing_for_some_entries,
+    x_for_y,
+    another_input_of_the_last_layer,
+)
+BESIDE_A_RESIDUAL: tuple[Hypothesis, ...] = (
+    scale_twice,
+    constant_factor,
+    permuted,
+    one_part_of_the_sum,
+    cotangent_permuted,
+    cotangent_scaled,
+)
+IN_ITS_LAYER: tuple[Hypothesis, ...] = (a_path_through_a_weight, another_weight, other_inputs_of_a_layer)
+ENTRY_BY_ENTRY: tuple[Hypothesis, ...] = (
+    another_array_is_read,
+    moved_and_scaled,
+    a_derivative_forgotten,
+    a_factor_for_each_output,
+    a_factor_for_each_entry,
+)
+BEHIND_A_LAYER: tuple[Hypothesis, ...] = (
+    path_straight_through,
+    cotangent_permuted,
+    permuted,
+    gradient_where_none_belongs,
+    factor_along_an_axis,
+    statistics_as_constants,
+    nothing_for_some_entries,
+    a_factor_for_each_entry,
+)
+AT_OTHER_VALUES: tuple[tuple[Hypothesis, ...], ...] = ((right_at_other_values,), (does_not_see_the_values,))
+OVERWRITTEN = ("after the operation ran on other inputs", "was changed in place", "changes y in place", "was replaced")
+NOT_LINEAR = "backward must be linear"
+
+
+def diagnose(
+    evaluation: Evaluation, reports: list[LeafReport], problems: list[Problem], seed: int
+) -> dict[str, tuple[Proposal, ...]]:
+    """Proposals by the name of the array, the likeliest first."""
+    found = {problem.culprit: from_problem(problem) for problem in problems}
+    found = {name: proposals for name, proposals in found.items() if proposals}
+    positions = {leaf.name: position for position, leaf in enumerate(evaluation.arguments.leaves)}
+    scene = Scene(evaluation, {positions[report.name]: report.method for report in reports}, seed)
+    nonlinear = {problem.culprit for problem in problems if NOT_LINEAR in problem.message}
+    unexplained: list[str] = []
+    for report in reports:
+        if report.name in found or (report.status != "wrong" and report.name not in nonlinear):
+            continue
+        position = positions[report.name]
+        proposals = of_leaf(scene, position, linear=report.name not in nonlinear)
+        distinct: dict[str, Proposal] = {}
+        for proposal in proposals:
+            distinct.setdefault(proposal.name, proposal)
+        if distinct:
+            found[report.name] = tuple(islice(distinct.values(), MOST_PROPOSALS))
+        else:
+            unexplained.append(report.name)
+    return found | same_cause(found, unexplained)
+
+
+def same_cause(found: dict[str, tuple[Proposal, ...]], unexplained: list[str]) -> dict[str, tuple[Proposal, ...]]:
+    """What explains all other wrong gradients alike may explain the rest."""
+    first = {proposals[0].name for proposals in found.values()}
+    if len(first) != 1:
+        return {}
+    name, proposals = next(iter(found.items()))
+    told = f"no hypothesis fits; is it a consequence of what is wrong with {name}?"
+    return {leaf: (Proposal(proposals[0].name, told),) for leaf in unexplained}
+
+
+def from_problem(problem: Problem) -> tuple[Proposal, ...]:
+    """A promise that was not kept and says by itself what is wrong."""
+    if any(sign in problem.message for sign in OVERWRITTEN):
+        return (Proposal("stale_value", "an array that backward reads is overwritten; make a new one for each call"),)
+    return ()
+
+
+def of_leaf(scene: Scene, position: int, *, linear: bool) -> list[Proposal]:
+    """Everything that explains one gradient."""
+    try:
+        if not linear:
+            return list(gate_of_dy(scene, position))
+        if not usable(scene, position):
+            return list(wrong_shape(scene, position))
+        evidence = Evidence(scene, position)
+        if not evidence.wrong:
+            return []
+    except ContractError:  # backward raises for other cotangents: nothing can be asked
+        return []
+    for hypotheses in (FROM_WHAT_IS_KNOWN, BY_ASKING_AGAIN):
+        found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
+        if found:
+            return found
+    rest = evidence.less_the_path_straight_through()
+    if rest is not None:
+        found = [proposal for hypothesis in BESIDE_A_RESIDUAL for proposal in asked(hypothesis, rest)]
+        if found:
+            return [Proposal(name, f"beside the path straight through: {text}") for name, text in found]
+    for hypotheses in (IN_ITS_LAYER, ENTRY_BY_ENTRY):
+        found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
+        if found:
+            return found
+    for weight, behind in asked(behind_a_layer, evidence):
+        found = [proposal for hypothesis in BEHIND_A_LAYER for proposal in asked(hypothesis, behind)]
+        if found:
+            return [Proposal(name, f"of the product with {weight}: {text}") for name, text in found]
+    for hypotheses in AT_OTHER_VALUES:  # they run the operation many times
+        found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
+        if found:
+            return found
+    return []
+
+
+def asked(hypothesis: Callable[[Evidence], Iterator[Found]], evidence: Evidence) -> list[Found]:
+    """What a hypothesis says; nothing where the operation raises when it is asked."""
+    try:
+        with np.errstate(all="ignore"):
+            return list(hypothesis(evidence))
+    except (ContractError, np.linalg.LinAlgError):  # no value there, or numbers that no system can be solved in
+        return []
