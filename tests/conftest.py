@@ -1,5 +1,6 @@
 """The `xp` fixture (every array library that is here) and the hypothesis profiles."""
 
+import gc
 import os
 
 import numpy as np
@@ -13,6 +14,11 @@ from tests.helpers import BACKEND_NAMES, library, open_backend
 settings.register_profile("ci", derandomize=True, max_examples=20, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_finish():
+    """What is there now stays to the end: thousands of tests, and the libraries. The garbage collector may skip it."""
+    gc.freeze()
 
 
 @pytest.fixture(params=[library(name) for name in BACKEND_NAMES])

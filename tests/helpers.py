@@ -1,7 +1,7 @@
 """What the tests share: the array libraries they run on, how inputs are drawn, and the block configurations."""
 
+import functools
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,17 +52,28 @@ BACKEND_NAMES = ("numpy", "numpy-read-only", "strict", "strict-device1", "strict
 
 def open_backend(name):
     """The backend of that name, or a skip that says what is missing."""
+    found = find_backend(name)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@functools.cache  # thousands of tests ask, and looking for what is not there takes time
+def find_backend(name):
+    """The backend of that name, or what is missing."""
     if name.startswith("numpy"):
         return Backend(name, importlib.import_module("array_api_compat.numpy"), read_only=name.endswith("read-only"))
+    try:
+        library = importlib.import_module("array_api_strict" if name.startswith("strict") else name)
+    except ImportError:
+        return "array-api-strict is not installed" if name.startswith("strict") else f"{name} is not installed"
     if name.startswith("strict"):
-        xp = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
         place = {"strict": "CPU_DEVICE", "strict-device1": "device1", "strict-no-float64": "no_float64"}[name]
-        return Backend(name, xp, xp.Device(place), "float32" if place == "no_float64" else "float64")
-    pytest.importorskip(name, reason=f"{name} is not installed")
-    xp = importlib.import_module(f"array_api_compat.{name}")
-    if name == "cupy" and not xp.cuda.is_available():  # importing CuPy succeeds without a GPU
-        pytest.skip("CuPy is installed, but there is no CUDA device")
-    return Backend(name, xp)
+        precision = "float32" if place == "no_float64" else "float64"
+        return Backend(name, library, library.Device(place), precision)
+    if name == "cupy" and not library.cuda.is_available():  # importing CuPy succeeds without a GPU
+        return "CuPy is installed, but there is no CUDA device"
+    return Backend(name, importlib.import_module(f"array_api_compat.{name}"))
 
 
 NUMPY = open_backend("numpy")

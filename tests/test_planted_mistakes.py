@@ -249,7 +249,24 @@ def find_name(mistake):
     return next(name for name, value in globals().items() if value is mistake)
 
 
-@pytest.mark.parametrize("row", OPERATION_MISTAKES, ids=id_of)
+# Diagnosing a wrong gradient costs many runs: some that differ little from others wait for the slow tests.
+SLOW = {
+    (transpose_forgotten_in_dphi, "pairwise.gaussian"),
+    (softmax_with_the_sign_of_its_second_term_turned, "pairwise.gaussian"),
+    (one_over_n_forgotten, "pairwise.concatenation"),
+    (relu_gated_by_dy, "pairwise.concatenation"),
+    (weight_not_transposed_in_dx, "linear"),
+    (variance_taken_as_a_constant, "standardise"),
+    (std_forgotten_in_eval_mode, "standardise_with"),
+    (unfold_undone_without_moving_the_axes, "unfold"),
+}
+
+
+def rows(mistakes):
+    return [pytest.param(row, id=id_of(row), marks=pytest.mark.slow if row[:2] in SLOW else ()) for row in mistakes]
+
+
+@pytest.mark.parametrize("row", rows(OPERATION_MISTAKES))
 def test_a_mistake_in_the_operation_is_rejected_by_name(row, monkeypatch):
     mistake, module, name, variant, options, culprits = row
     op, arguments = operation_example(variant, options)
@@ -267,7 +284,7 @@ def test_check_gradients_raises_with_the_name_of_the_culprit(monkeypatch):
         nl.check_gradients(op, *arguments, rng=0)
 
 
-@pytest.mark.parametrize("row", BLOCK_MISTAKES, ids=id_of)
+@pytest.mark.parametrize("row", rows(BLOCK_MISTAKES))
 def test_a_mistake_in_the_block_is_rejected_by_name(row, monkeypatch):
     mistake, name, training, culprits = row
     op, arguments = block_example(training)

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
@@ -67,12 +67,14 @@ def run(variant, arrays, dy, **options):
 
 # Every operation
 
+half_as_many = settings(max_examples=settings.default.max_examples // 2)  # examples, for each of dozens of operations
 of_any_size = pytest.mark.parametrize(
     "case", named_cases([case for case in (*PIECES, *OPERATIONS) if not case.name.startswith("unfold")])
 )
 
 
 @of_any_size
+@half_as_many
 @given(letters, seeds)
 def test_backward_is_linear_in_dy_for_every_size(case, size, seed):
     rng = np.random.default_rng(seed)
@@ -86,6 +88,7 @@ def test_backward_is_linear_in_dy_for_every_size(case, size, seed):
 
 
 @of_any_size
+@half_as_many
 @given(letters, seeds)
 def test_backward_is_pure_for_every_size(case, size, seed):
     rng = np.random.default_rng(seed)

@@ -70,7 +70,7 @@ class Arguments:
 
 def as_given(leaf: Leaf, values: np.ndarray) -> Array:
     """A fresh array with the namespace, device and precision that the leaf came with."""
-    return from_host(values, leaf.like.xp, leaf.like.device, leaf.values.dtype.name if leaf.floating else None)
+    return from_host(values, leaf.like.xp, leaf.like.device, dtype_name(leaf.values.dtype) if leaf.floating else None)
 
 
 def read_arguments(op: Callable[..., Any], args: tuple[Any, ...], names: Sequence[str] | None) -> Arguments:

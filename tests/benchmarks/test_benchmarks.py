@@ -31,7 +31,7 @@ def run(tmp_path, *options):
 
 @pytest.mark.slow
 def test_all_of_it_runs_without_torch(tmp_path, no_torch, capsys):
-    results = run(tmp_path, "--growth", "--sections", "operations", "blocks", "--rounds", "1")
+    results = run(tmp_path, "--growth", "--rounds", "1")
     assert len(results["operations"]) == len(VARIANTS) * len(QUICK_SIZES)
     for cell in results["operations"]:
         for name, entry in cell["candidates"].items():
@@ -156,7 +156,7 @@ def test_a_target_is_not_met_by_leaving_sizes_out():
 def test_page_and_picture_come_from_the_file(tmp_path, no_torch):
     page, picture = tmp_path / "page.md", tmp_path / "images" / "growth.svg"
     page.write_text((DOCS / "performance.md").read_text(encoding="utf-8"), encoding="utf-8")
-    some = ["--only", "softmax 1x48|res3 softmax|growth dot", "--growth"]
+    some = ["--only", "softmax 1x48|res3 softmax|growth dot", "--sections", "operations", "blocks", "--growth"]
     results = run(tmp_path, *some, "--picture", str(picture), "--page", str(page))
     filled = page.read_text(encoding="utf-8")
     assert "toy sizes" in filled

@@ -34,7 +34,7 @@ def test_each_preset_agrees_with_an_independent_formulation(module, options, pre
     fields = {key: value for key, value in options.items() if key in {"variant", "dims"}}
     config = nl.BlockConfig.preset(preset, C, **fields | overrides)
     report = check_block(module(C, **options), config, rng=0)
-    assert report.worst <= 1
+    assert report.worst <= 3
     assert {"z", "dx", "dg.weight", "dw_z.weight"} <= {row.name for row in report}
 
 
