@@ -10,11 +10,14 @@ from nonlocal_ref.backend import Array
 from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Demands, Line, Slope, best_slope, central, complex_step
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaves import Leaf, Values
+from nonlocal_ref.checker.noise import steepest_slope
 from nonlocal_ref.checker.verdict import SAFETY, judge
 
 STRAIGHT = 0.1  # part of rtol that a bend of the function over the step may take
 ENOUGH = 0.5  # part of rtol at which a step need not be improved any further
 NEARER = 2.0**-16  # a slope must also hold over a step this much shorter, as far as the rounding lets it be seen
+
+LOOKS = 9  # at the rounding along a line
 
 
 class Measured(NamedTuple):
@@ -23,6 +26,7 @@ class Measured(NamedTuple):
     numeric: np.ndarray
     noise: np.ndarray
     truncation: np.ndarray
+    seen: np.ndarray | None = None  # the noise that showed itself, where ``noise`` has some for what may not
 
     def agrees(self, other: "Measured", rtol: float) -> bool:
         """Whether two measurements are equal within their errors."""
@@ -80,17 +84,23 @@ class Measurement:
             return None
         if stepped.agrees(differenced, self.rtol):
             self.confirmed = True
-            return stepped._replace(noise=stepped.noise + differenced.noise)
+            return stepped._replace(noise=stepped.noise + differenced.noise, seen=stepped.noise)
         self.notes.append("complex step and central difference disagree (not holomorphic); the difference decides")
         self.method = "central"
         return differenced
+
+    def at(self, values: Values, cotangents: np.ndarray, v: np.ndarray) -> Array:
+        """n by complex step for other values of the leaves and other cotangents."""
+        h = TINY_STEP * self.leaf.scale
+        return cotangents @ complex_step(self.evaluation.line(self.position, v, values), h).ravel()
 
     def by_complex_step(self, v: np.ndarray) -> Measured | None:
         """ẏ without subtraction; None if the operation does not carry complex numbers through."""
         h = TINY_STEP * self.leaf.scale
         slope = complex_step(self.evaluation.line(self.position, v), h)
         again = complex_step(self.evaluation.line(self.position, v, self.moved), h)
-        return self.exact(slope, again) if np.all(np.isfinite(slope)) else None
+        underflow = float(np.finfo(np.float64).tiny) / h  # numbers below tiny have fewer digits; divided by h they show
+        return self.exact(slope, again, underflow) if np.all(np.isfinite(slope)) else None
 
     def by_adjoint(self, v: np.ndarray) -> Measured | None:
         """ẏ = op(v), for an operation that is linear in this argument; None if it is not."""
@@ -106,7 +116,8 @@ class Measurement:
     def by_difference(self, v: np.ndarray) -> Measured | None:
         """ẏ by central (or fourth-order) differences, with the best of a few steps; None at a kink."""
         weights = np.abs(self.cotangents)
-        noise = weights @ self.output_noise
+        f = self.evaluation.line(self.position, v)
+        noise = weights @ self.noise_along(f)
         method = "fourth" if self.method == "fourth" else "central"
         first_step = self.leaf.scale * self.evaluation.eps ** SLOPES[method].power
 
@@ -133,13 +144,37 @@ class Measurement:
             allowed = weights @ (slope.truncation + slope.bend).ravel() + SAFETY * noise / h
             return bool(np.all(apart <= allowed + self.rtol * (weights @ np.abs(slope.value).ravel())))
 
-        f = self.evaluation.line(self.position, v)
+        def bends_unseen(slope: Slope) -> bool:
+            """For float32 the steps are long and the rounding allowed is large: a kink can hide in both."""
+            near = self.cotangents @ (central(f, first_step) - slope.value).ravel()
+            finer = SAFETY * self.evaluation.eps * (weights @ np.abs(f(0.0)).ravel()) / first_step
+            allowed = self.rtol * size(slope) + weights @ slope.truncation.ravel() + finer
+            return self.eps > self.evaluation.eps and not bool(np.all(np.abs(near) <= allowed))
+
         slope = best_slope(f, method, self.leaf.scale, self.eps, Demands(smooth, resolved, error))
-        if slope is None or not holds_nearer(slope):
+        if slope is None or not holds_nearer(slope) or bends_unseen(slope):
             return None
         numeric = self.cotangents @ slope.value.ravel()
         per_noise = slope.per_noise if resolved(slope) else max(slope.per_noise, 1 / first_step)
         return Measured(numeric, noise * per_noise, weights @ slope.truncation.ravel())
+
+    def noise_along(self, f: Line) -> Array:
+        """ε|y| + δy, or the second differences of y over steps so short that all of them is rounding."""
+        h = self.leaf.scale * self.evaluation.eps ** SLOPES["central"].power * NEARER
+        seen = np.abs(np.diff([f(k * h).ravel() for k in range(LOOKS)], n=2, axis=0)) / 2
+        return np.fmax(self.output_noise, np.fmax.reduce(seen))
+
+    def noise_elsewhere(self, v: np.ndarray) -> Array:
+        """ε times the steepest slope of y along v until it is another y; at least ε|y| over the size of the leaf."""
+        f, weights = self.evaluation.line(self.position, v), np.abs(self.cotangents)
+
+        def distance(s: float, t: float) -> Array:
+            return weights @ np.abs(f(t) - f(s)).ravel()
+
+        size = weights @ np.abs(f(0.0)).ravel()
+        first_step = self.leaf.scale * self.evaluation.eps ** SLOPES["central"].power
+        slopes = [steepest_slope(distance, size / 2, sign * first_step) for sign in (1.0, -1.0)]
+        return self.evaluation.eps * np.maximum.reduce([*slopes, size / self.leaf.scale])
 
     def line_through_zero(self, values: Values, v: np.ndarray) -> Line:
         """f(t) = op(t v), the other leaves as they are."""
@@ -147,8 +182,8 @@ class Measurement:
         others[self.position] = np.zeros_like(values[self.position])
         return self.evaluation.line(self.position, v, others)
 
-    def exact(self, slope: np.ndarray, again: np.ndarray) -> Measured:
+    def exact(self, slope: np.ndarray, again: np.ndarray, underflow: float = 0.0) -> Measured:
         """A slope without truncation error; ``again`` is the same from inputs one unit in the last place away."""
         apart = np.nan_to_num(np.abs(again - slope), nan=0.0)
-        noise = np.abs(self.cotangents) @ (self.evaluation.eps * np.abs(slope) + apart).ravel()
+        noise = np.abs(self.cotangents) @ (self.evaluation.eps * np.abs(slope) + apart + underflow).ravel()
         return Measured(self.cotangents @ slope.ravel(), noise, np.zeros_like(noise))

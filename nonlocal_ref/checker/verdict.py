@@ -17,13 +17,26 @@ test therefore alarms at a right gradient of a saturated softmax.  The floor is 
 The sums that the checker writes down itself are the first terms.  Those inside the operation are out of sight (the
 backward of softmax is p (dp - Σ p dp), nothing but cancellation once p saturates), so their rounding is observed: the
 operation is run again on inputs moved by one unit in the last place.  That rounds every sum anew, and the distances
-δg, δy, δẏ between the runs are of the size of the errors.  The factor 16 covers that this is a sample of a few.
+δg, δy, δẏ between the runs are of the size of the errors; to δy the second differences of y over tiny steps are added.
+The factor 16 covers that this is a sample of a few.
 
 A sample can be blind: a softmax with p = 1 rounds the same way every time.  What cancels there is as large as the
 slopes the operation has elsewhere, y divided by the length over which y changes; and a difference has to find that
 length, for it is the longest step h over which the operation looks straight.  So before a complex step may call a
 gradient wrong, the noise of a difference along the same direction is added to its own.  In the same way a slope that is
 lost in the rounding is judged by the noise of the first step that is tried, not by that of a longer one.
+
+That is generous where a difference sees little, beside a kink or where y hardly depends on the array.  A gradient that
+is right by this addition alone gets a second look, with ε times the steepest slope of y between here and where y is
+another one (at least ε|y| over the size of the array) in place of the addition.  An error beyond that bound counts if
+it stays: a - n must be the same, to half of it, at four places where all arrays and u are a millionth away.  A mistake
+does, rounding falls anew.
+
+Out of sight stays what is smaller than the rounding it is made of.  A millionth of a gradient cannot be seen where one
+unit in the last place of the arguments changes the gradient by 6e-8 of itself (batch norm of nearly equal numbers);
+where a softmax is saturated (1 - p below about 1e-9: p (dp - Σ p dp) loses those digits in a right backward too); or
+where an operation for real numbers alone has a gradient below about 1e-8 of y per size of the array: a difference sees
+no more.
 
 ε is that of the dtype.  A float32 gradient is compared twice: its formula on float64 copies, with the bound above, and
 the float32 numbers with ε = 1.2e-7 and rtol = 30 ε.
