@@ -5,6 +5,7 @@ and one backward pass together.
 """
 
 import os
+from math import isqrt
 from typing import NamedTuple
 
 from nonlocal_ref.exact.prefix_sums import BLOCK
@@ -82,7 +83,8 @@ def sorted_cost(s: Sizes) -> Cost:
     positions = s.B * (s.N + s.M)
     multiply_adds = positions * (3 * s.D + 2 * BLOCK * s.E)
     time = multiply_adds + positions * (WALK * 20 * s.E + SORT)
-    return Cost("sorted", time, multiply_adds, positions * (10 * s.E * s.item + 60))
+    rows = s.B * max(9 * s.N, 5 * s.M)  # of E numbers: backward sums over the queries, forward over the keys
+    return Cost("sorted", time, multiply_adds, rows * s.E * s.item + 60 * positions)
 
 
 def available_workers() -> int:
@@ -102,7 +104,7 @@ def _tiling(s: Sizes, workers: int, memory_limit: int | None) -> Tiling:
         a_pair = _tiled_bytes(s, Tiling(1, 2, 1, workers)) - _tiled_bytes(s, least)
         pairs = max(min(pairs, 1 + room // a_pair), 1)
     share = -(-s.N // workers) if s.B == 1 else s.N  # one batch element: as many tiles as workers at least
-    rows = max(min(side, pairs, share), 1)
+    rows = max(min(side, max(isqrt(2 * pairs), pairs // s.M), share), 1)  # a tile of few pairs is no thin strip
     keys = max(min(pairs // rows, s.M), 1)
     elements = 1
     if rows >= s.N and keys >= s.M and memory_limit is None:

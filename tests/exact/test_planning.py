@@ -103,6 +103,8 @@ def test_double_precision_takes_twice_the_memory(variant, method):
         ("concatenation", "dense", False, (1, 300, 280, 5, 3)),
         ("concatenation", "dense", True, (1, 300, 280, 5, 3)),
         ("concatenation", "sorted", False, (1, 300, 280, 5, 30)),
+        ("concatenation", "sorted", False, (1, 300, 1200, 5, 30)),
+        ("concatenation", "sorted", False, (1, 1200, 300, 5, 30)),
     ],
 )
 def test_a_call_takes_the_memory_of_its_plan_or_somewhat_less(variant, method, masked, sizes, rng):
@@ -159,6 +161,13 @@ def test_the_paragraph_of_a_plan_names_form_tiles_work_memory_and_reason(argumen
 @pytest.mark.parametrize("megabytes", [200, 400, 800])
 def test_a_memory_limit_is_kept(variant, megabytes):
     assert nl.plan(variant, 1, 65536, 65536, 32, 32, memory_limit=megabytes * 10**6).peak_bytes <= megabytes * 10**6
+
+
+@pytest.mark.parametrize("kilobytes", [1900, 2000, 3000])
+def test_tiles_under_a_tight_memory_limit_are_no_thin_strips(kilobytes):
+    plan = nl.plan("gaussian", 1, 4096, 4096, 16, 16, workers=1, memory_limit=kilobytes * 1000)
+    assert plan.tile_rows * plan.tile_keys < 512 * 512
+    assert plan.tile_keys <= plan.tile_rows <= 3 * plan.tile_keys
 
 
 @every_variant
