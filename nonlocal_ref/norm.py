@@ -4,15 +4,14 @@ x (B', N, C): the statistics are those of all positions of all batch elements, a
 """
 
 from nonlocal_ref.backend import Array, array_namespace
-from nonlocal_ref.ops import Backward, Tap, no_tap
+from nonlocal_ref.ops import Backward, Tap, no_tap, sum_over_rows
 
 
 def affine(x: Array, weight: Array, bias: Array) -> tuple[Array, Backward]:
     """y = γ x + β.  x (B', N, C), weight γ and bias β (C,) -> y (B', N, C).  Keeps: x, weight."""
-    xp = array_namespace(x)
 
     def backward(dy: Array) -> tuple[Array, Array, Array]:
-        return dy * weight, xp.sum(dy * x, axis=(0, 1)), xp.sum(dy, axis=(0, 1))
+        return dy * weight, sum_over_positions(dy * x), sum_over_positions(dy)
 
     return x * weight + bias, backward
 
@@ -26,7 +25,7 @@ def standardise(x: Array, eps: float, tap: Tap = no_tap) -> tuple[Array, Backwar
     count = x.shape[0] * x.shape[1]
 
     def mean_over_positions(values: Array) -> Array:
-        return xp.sum(values, axis=(0, 1)) / max(count, 1)  # an empty batch: 0, not 0 / 0
+        return sum_over_positions(values) / max(count, 1)  # an empty batch: 0, not 0 / 0
 
     mean = mean_over_positions(x)
     centred = x - mean
@@ -56,3 +55,8 @@ def standardise_with(x: Array, mean: Array, var: Array, eps: float) -> tuple[Arr
         return (dx_hat * inverse_std,)
 
     return (x - mean) * inverse_std, backward
+
+
+def sum_over_positions(x: Array) -> Array:
+    """Over all positions of all batch elements.  x (B', N, C) -> (C,)."""
+    return sum_over_rows(array_namespace(x).reshape(x, (-1, x.shape[2])))

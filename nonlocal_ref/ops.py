@@ -14,6 +14,7 @@ from nonlocal_ref.backend import Array, array_namespace, device
 
 Backward = Callable[..., Any]
 Tap = Callable[[str, Any], None]
+BLOCK = 64  # rows that are added one after the other
 
 
 def no_tap(name: str, array: Array) -> None:
@@ -43,7 +44,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         dy_rows = xp.reshape(dy, (-1, weight.shape[0]))  # a weight used at every position sums over all of them
         x_rows = xp.reshape(x, (-1, weight.shape[1]))
         dweight = xp.matrix_transpose(dy_rows) @ x_rows
-        return (dx, dweight) if bias is None else (dx, dweight, xp.sum(dy_rows, axis=0))
+        return (dx, dweight) if bias is None else (dx, dweight, sum_over_rows(dy_rows))
 
     return y, backward
 
@@ -127,6 +128,21 @@ def mean_over_allowed(f: Array, mask: Array | None = None) -> tuple[Array, Backw
         return (normalise(dweights),)  # linear and symmetric: the way back is the way forth
 
     return normalise(f), backward
+
+
+def sum_over_rows(x: Array) -> Array:
+    """Σ_r x_r.  x (..., R, C) -> (..., C).
+
+    Blocks of 64 rows first, then the blocks in the same way: added one after the other, as NumPy does along every axis
+    but the last, a hundred thousand rows would cost two digits.
+    """
+    xp = array_namespace(x)
+    while x.shape[-2] > BLOCK:
+        *lead, rows, width = x.shape
+        whole = rows // BLOCK * BLOCK
+        blocks = xp.sum(xp.reshape(x[..., :whole, :], (*lead, rows // BLOCK, BLOCK, width)), axis=-2)
+        x = xp.concat([blocks, x[..., whole:, :]], axis=-2)
+    return xp.sum(x, axis=-2)
 
 
 def constant(value: float, x: Array) -> Array:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nonlocal_ref import ops
+from nonlocal_ref.norm import affine
 from tests import oracles
 from tests.helpers import NUMPY, normal, same_kind
 from tests.tolerances import assert_ratio
@@ -34,6 +37,30 @@ def test_a_weight_that_stands_at_every_position_sums_its_gradient_over_them(xp, 
     exact_bias = sum(dy[b, n] for b in range(2) for n in range(5))
     assert_ratio(xp.to_numpy(dweight), exact_weight, np.tensordot(np.abs(dy), np.abs(x), ([0, 1], [0, 1])), xp.eps)
     assert_ratio(xp.to_numpy(dbias), exact_bias, np.abs(dy).sum(axis=(0, 1)), xp.eps)
+
+
+@given(st.sampled_from([(), (1,), (0,), (2, 3)]), st.integers(0, 300), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_the_sum_over_rows_is_their_sum(lead, rows, width, seed):
+    x = normal(np.random.default_rng(seed), *lead, rows, width)
+    assert_ratio(ops.sum_over_rows(x), x.sum(axis=-2), np.abs(x).sum(axis=-2), np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("rows", [ops.BLOCK - 1, ops.BLOCK, ops.BLOCK + 1, ops.BLOCK**2, ops.BLOCK**2 + ops.BLOCK - 1])
+def test_whole_numbers_are_summed_exactly_across_the_borders_of_blocks(rows, xp):
+    x = np.arange(1.0, rows + 1)[None, :, None] * np.asarray([1.0, -2.0])
+    total = rows * (rows + 1) / 2
+    np.testing.assert_array_equal(xp.to_numpy(ops.sum_over_rows(xp.asarray(x))), [[total, -2 * total]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_what_stands_at_many_positions_keep_their_digits(dtype, rng):
+    """Nothing cancels among positive numbers; a plain running sum has a ratio of about 100 here."""
+    x, dy = np.abs(rng.normal(size=(2, 2**16, 64))).astype(dtype)
+    _, _, dbias = ops.linear(x, np.eye(64, dtype=dtype), x[0])[1](dy)
+    _, dgamma, dbeta = affine(x[None], x[0], x[0])[1](dy[None])
+    total, product = np.sum(dy, axis=0, dtype=np.longdouble), np.sum(dy * x, axis=0, dtype=np.longdouble)
+    for got, exact in ((dbias, total), (dbeta, total), (dgamma, product)):
+        assert_ratio(got, exact, exact, float(np.finfo(dtype).eps))
 
 
 def test_linear_without_a_bias_has_no_gradient_for_one(rng):

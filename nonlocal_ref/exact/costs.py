@@ -8,8 +8,8 @@ import os
 from math import isqrt
 from typing import NamedTuple
 
-from nonlocal_ref.exact.prefix_sums import BLOCK
 from nonlocal_ref.exact.tiles import Tiling
+from nonlocal_ref.ops import BLOCK
 
 # Measured on two cores, NumPy's OpenBLAS: while a core adds two numbers from memory or takes the exp of one, the BLAS
 # does so many multiply-adds.  The choice is flat where the forms cross, so the order of magnitude will do.

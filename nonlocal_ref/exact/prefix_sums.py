@@ -7,8 +7,7 @@ every time (its cumulative sum does not).
 """
 
 from nonlocal_ref.backend import Array, array_namespace, device
-
-BLOCK = 64
+from nonlocal_ref.ops import BLOCK
 
 
 def prefix_sums(x: Array) -> Array:

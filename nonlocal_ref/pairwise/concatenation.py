@@ -5,7 +5,7 @@ b_j = w_f[D:] · φ_j.  The (B, 2D, N, M) tensor of all concatenated pairs is ne
 """
 
 from nonlocal_ref.backend import Array, array_namespace
-from nonlocal_ref.ops import Backward, mean_over_allowed, relu
+from nonlocal_ref.ops import Backward, mean_over_allowed, relu, sum_over_rows
 
 
 def concatenation(theta: Array, phi: Array, w_f: Array, *, mask: Array | None = None) -> tuple[Array, Backward]:
@@ -22,7 +22,7 @@ def concatenation(theta: Array, phi: Array, w_f: Array, *, mask: Array | None = 
         (df,) = mean_backward(dweights)
         (dsum,) = relu_backward(df)
         da = xp.sum(dsum, axis=2)  # a_i stands in the whole row i,
-        db = xp.sum(dsum, axis=1)  # b_j in the whole column j
+        db = sum_over_rows(dsum)  # b_j in the whole column j
         dtheta, dphi, dw_f = split_backward(da, db)
         return dtheta, dphi, dw_f
 
