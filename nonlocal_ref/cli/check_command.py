@@ -16,10 +16,13 @@ and its gradients if it has any.  What is wrong is named where it is a known mis
 
 MODULE:NAME is found as by an import statement, from the current folder too.  What it takes tells what it is:
 
-  (theta, phi, g)    an operation: (B, N, D), (B, M, D), (B, M, E) -> y (B, N, E); concatenation takes w_f as well
-  (x, params)        a block, with the parameters under our keys; (x) alone needs --params
+  (theta, phi, g)    an operation: (B, N, D), (B, M, D), (B, M, E) -> (B, N, E);
+                     concatenation takes w_f as well
+  (x, params)        a block, with the parameters under our keys;
+                     (x) alone needs --params
   a torch.nn.Module  either; its parameters are found by their names
-  a class            its instance is checked; its one argument is the channels, others come from --with
+  a class            its instance is checked; its one argument is the channels,
+                     others come from --with
   ()                 a function that makes one of these
 
 It returns the value, or (value, backward); a layer has forward and backward, a pair is given with --backward.
@@ -30,7 +33,7 @@ examples:
   nonlocal-ref check my_block:attention --variant embedded_gaussian
   nonlocal-ref check my_block:forward --backward backward --variant dot_product
   nonlocal-ref check my_block:block --variant gaussian --dims 2 --norm none
-  nonlocal-ref check my_net:NonLocalBlock --variant embedded_gaussian --preset caffe2 --with in_channels=8
+  nonlocal-ref check my_net:Block --variant gaussian --preset mmcv --with c=8
 """
 
 
@@ -41,7 +44,6 @@ def add_check(commands: Any) -> None:
         help="is your own operation or block right?",
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", metavar="MODULE:NAME", help="what to check")
     parser.add_argument(

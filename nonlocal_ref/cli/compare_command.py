@@ -30,7 +30,6 @@ def add_compare(commands: Any) -> None:
         "compare",
         help="same numbers on two machines? how much faster? how much memory?",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--variants", nargs="+", choices=nl.VARIANTS, metavar="V", help=f"some of {', '.join(nl.VARIANTS)}"

@@ -25,7 +25,6 @@ def add_denoise(commands: Any) -> None:
         "denoise",
         help="remove noise from a picture file with non-local means",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("input", metavar="IN", type=Path, help="PNG, TIFF, JPEG, BMP or WebP")
     parser.add_argument("output", metavar="OUT", type=Path, help=".png, .tif, .jpg, .bmp or .webp")

@@ -15,7 +15,6 @@ def add_doctor(commands: Any) -> None:
         "doctor",
         help="what this machine has and lacks, and how to get it",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--deep", action="store_true", help="also measure whether OpenBLAS picked the right kernels (several seconds)"

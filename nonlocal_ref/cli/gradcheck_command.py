@@ -36,7 +36,6 @@ def add_gradcheck(commands: Any) -> None:
         help="is every gradient of this package right?",
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         *("--variant", "--variants"),
@@ -53,8 +52,9 @@ def add_gradcheck(commands: Any) -> None:
         *("--dtype", "--dtypes"),
         nargs="+",
         choices=("float64", "float32"),
+        metavar="KIND",
         default=("float64",),
-        help="(default: float64)",
+        help="float64, float32 (default: float64)",
     )
     parser.add_argument(
         *("--backend", "--backends"),

@@ -30,7 +30,6 @@ def add_tour(commands: Any) -> None:
         "tour",
         help="see everything at work on one photograph, and keep a report",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--image", metavar="FILE", type=Path, help="a picture of your own (default: one from scikit-image)"

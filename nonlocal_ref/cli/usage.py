@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import math
+import textwrap
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -13,11 +14,24 @@ class UsageError(Exception):
     """A command cannot do what it was asked for; str(error) is the line to print."""
 
 
+class Paragraphs(argparse.HelpFormatter):
+    """Fills each paragraph to the width of the terminal; one with indented lines (a table, examples) stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        def fill(paragraph: str) -> str:
+            if "\n  " in paragraph or paragraph.startswith("  "):
+                return textwrap.indent(paragraph, indent)
+            return textwrap.fill(paragraph, width, initial_indent=indent, subsequent_indent=indent)
+
+        return "\n\n".join(fill(paragraph) for paragraph in text.strip("\n").split("\n\n"))
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are one line, and an exception; options are not abbreviated."""
+    """argparse whose errors are one line, and an exception; options are not abbreviated, paragraphs stay paragraphs."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**({"allow_abbrev": False} | options))
+        settings: dict[str, Any] = {"allow_abbrev": False, "formatter_class": Paragraphs}
+        super().__init__(**(settings | options))
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""

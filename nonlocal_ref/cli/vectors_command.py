@@ -28,7 +28,6 @@ def add_vectors(commands: Any) -> None:
         help="numbers to test another implementation with, in one file",
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("out", metavar="OUT.npz", nargs="?", type=Path, help="write them here; a file there is replaced")

@@ -26,18 +26,33 @@ def test_the_commands_import_their_libraries_only_when_they_run():
     assert done.stdout.strip() == "set()"
 
 
-def test_version_and_help_come_back_as_zero(capsys):
+COMMANDS = ("tour", "denoise", "gradcheck", "check", "vectors", "compare", "doctor")
+
+
+def test_the_version_is_printed(capsys):
     assert run(capsys, "--version") == (0, f"nonlocal-ref {nl.__version__}\n", "")
-    for argv in (["--help"], ["tour", "--help"], ["denoise", "--help"]):
-        code, out, err = run(capsys, *argv)
-        assert (code, err) == (0, "")
-        assert out.startswith("usage: nonlocal-ref")
 
 
 def test_the_help_lists_the_commands(capsys):
     _, out, _ = run(capsys, "--help")
-    assert "tour" in out
-    assert "denoise" in out
+    assert all(f"\n    {command}" in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [(), *((command,) for command in COMMANDS)])
+def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = run(capsys, *command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: nonlocal-ref")
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
+def test_a_paragraph_of_the_help_is_filled_and_a_table_kept(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = run(capsys, "check", "--help")
+    assert "against this package: its value, and its gradients if it has any." in out
+    assert "\n  (theta, phi, g)    an operation" in out
+    assert "\n  nonlocal-ref check my_block:attention" in out
 
 
 @pytest.mark.parametrize(
