@@ -148,7 +148,8 @@ def weights(
     weights : array (B, N, M)
         Rows of (2) and (3) sum to one.
     backward : callable
-        backward(dweights) -> (dtheta, dphi), and dw_f third for "concatenation".
+        backward(dweights) -> (dtheta, dphi), and dw_f third for "concatenation".  Keeps: the arguments, and for (2)
+        and (3) the weights themselves: do not change those in place before it is called.
 
     Raises
     ------

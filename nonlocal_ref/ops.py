@@ -15,6 +15,7 @@ from nonlocal_ref.backend import Array, array_namespace, device
 Backward = Callable[..., Any]
 Tap = Callable[[str, Any], None]
 BLOCK = 64  # rows that are added one after the other
+LARGE = 64 * 64  # numbers in a product of matrices that a BLAS adds up in blocks
 
 
 def no_tap(name: str, array: Array) -> None:
@@ -43,7 +44,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, B
         dx = dy @ weight
         dy_rows = xp.reshape(dy, (-1, weight.shape[0]))  # a weight used at every position sums over all of them
         x_rows = xp.reshape(x, (-1, weight.shape[1]))
-        dweight = xp.matrix_transpose(dy_rows) @ x_rows
+        dweight = product_over_rows(dy_rows, x_rows)
         return (dx, dweight) if bias is None else (dx, dweight, sum_over_rows(dy_rows))
 
     return y, backward
@@ -143,6 +144,23 @@ def sum_over_rows(x: Array) -> Array:
         blocks = xp.sum(xp.reshape(x[..., :whole, :], (*lead, rows // BLOCK, BLOCK, width)), axis=-2)
         x = xp.concat([blocks, x[..., whole:, :]], axis=-2)
     return xp.sum(x, axis=-2)
+
+
+def product_over_rows(a: Array, b: Array) -> Array:
+    """aᵀ b = Σ_r a_r b_rᵀ.  a (..., R, D), b (..., R, E) -> (..., D, E).
+
+    A BLAS adds up a large result in blocks of its own, but a small one row after the other; that goes in blocks here.
+    """
+    xp = array_namespace(a, b)
+    *lead, rows, depth = a.shape
+    width, count = b.shape[-1], rows // BLOCK
+    if depth * width >= LARGE or count < 2:
+        return xp.matrix_transpose(a) @ b
+    a_blocks, b_blocks = (xp.reshape(x[..., : count * BLOCK, :], (*lead, count, BLOCK, x.shape[-1])) for x in (a, b))
+    products = xp.matrix_transpose(a_blocks) @ b_blocks
+    total = sum_over_rows(xp.reshape(products, (*lead, count, depth * width)))
+    rest = xp.matrix_transpose(a[..., count * BLOCK :, :]) @ b[..., count * BLOCK :, :]
+    return xp.reshape(total, (*lead, depth, width)) + rest
 
 
 def constant(value: float, x: Array) -> Array:

@@ -52,6 +52,22 @@ def test_whole_numbers_are_summed_exactly_across_the_borders_of_blocks(rows, xp)
     np.testing.assert_array_equal(xp.to_numpy(ops.sum_over_rows(xp.asarray(x))), [[total, -2 * total]])
 
 
+@given(st.sampled_from([(), (1,), (0,), (2, 3)]), st.integers(0, 300), *[st.integers(1, 3)] * 2, st.integers(0, 99))
+def test_the_product_over_rows_is_the_transpose_times_b(lead, rows, depth, width, seed):
+    rng = np.random.default_rng(seed)
+    a, b = normal(rng, *lead, rows, depth), normal(rng, *lead, rows, width)
+    magnitude = np.matrix_transpose(np.abs(a)) @ np.abs(b)
+    assert_ratio(ops.product_over_rows(a, b), np.matrix_transpose(a) @ b, magnitude, np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("rows", [ops.BLOCK - 1, 2 * ops.BLOCK, 2 * ops.BLOCK + 1, ops.BLOCK**2 + 1])
+def test_whole_numbers_are_multiplied_and_summed_exactly_across_the_borders_of_blocks(rows, xp):
+    a, b = np.arange(1.0, rows + 1)[None, :, None], np.asarray([[[1.0, -2.0]]] * rows).reshape(1, rows, 2)
+    total = rows * (rows + 1) / 2
+    got = ops.product_over_rows(xp.asarray(a), xp.asarray(b))
+    np.testing.assert_array_equal(xp.to_numpy(got), [[[total, -2 * total]]])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradients_of_what_stands_at_many_positions_keep_their_digits(dtype, rng):
     """Nothing cancels among positive numbers; a plain running sum has a ratio of about 100 here."""

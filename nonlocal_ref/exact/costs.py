@@ -9,7 +9,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from nonlocal_ref.exact.tiles import Tiling
-from nonlocal_ref.ops import BLOCK
+from nonlocal_ref.ops import BLOCK, LARGE
 
 # Measured on two cores, NumPy's OpenBLAS: while a core adds two numbers from memory or takes the exp of one, the BLAS
 # does so many multiply-adds.  The choice is flat where the forms cross, so the order of magnitude will do.
@@ -73,9 +73,10 @@ def tiled_cost(s: Sizes, workers: int | None, memory_limit: int | None) -> Cost:
 
 
 def reassociated_cost(s: Sizes) -> Cost:
-    """Six products with a D x E matrix."""
+    """Six products with a D x E matrix; a small one is a sum over blocks of positions."""
     multiply_adds = 3 * s.B * (s.N + s.M) * s.D * s.E
-    return Cost("reassociated", multiply_adds, multiply_adds, 4 * s.B * s.D * s.E * s.item)
+    matrices = 4 if s.D * s.E >= LARGE else 4 + max(s.N, s.M) // BLOCK
+    return Cost("reassociated", multiply_adds, multiply_adds, matrices * s.B * s.D * s.E * s.item)
 
 
 def sorted_cost(s: Sizes) -> Cost:
@@ -113,7 +114,7 @@ def _tiling(s: Sizes, workers: int, memory_limit: int | None) -> Tiling:
 
 
 def _tiled_bytes(s: Sizes, tiling: Tiling) -> int:
-    """S, P, dS of the tiles at work; lse, D, a scaled θ, y and dθ again as they are joined; dφ and dg a worker."""
+    """S, P, dS of the tiles at work; lse, δ, a scaled θ, y a second time, dθ as it is joined; dφ and dg a worker."""
     numbers = 3 * s.item + (s.item + 1 if s.mask else 0)
     at_work = tiling.workers * tiling.elements * tiling.rows * tiling.keys * numbers
     rows = s.B * s.N * (2 * s.D + s.E + 3)

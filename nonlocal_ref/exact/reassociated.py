@@ -4,20 +4,20 @@
 """
 
 from nonlocal_ref.backend import Array, array_namespace
-from nonlocal_ref.ops import Backward, Tap, no_tap
+from nonlocal_ref.ops import Backward, Tap, no_tap, product_over_rows
 
 
 def reassociated(theta: Array, phi: Array, g: Array, *, tap: Tap = no_tap) -> tuple[Array, Backward]:
     """y = θ K, K = φᵀ g / M.  theta (B, N, D), phi (B, M, D), g (B, M, E) -> y (B, N, E).  Keeps: all three, K."""
     xp = array_namespace(theta, phi, g)
     keys = phi.shape[1]
-    k = xp.matrix_transpose(phi) @ g / keys  # (B, D, E)
+    k = product_over_rows(phi, g) / keys  # (B, D, E)
     y = theta @ k
     tap("y", y)
 
     def backward(dy: Array) -> tuple[Array, Array, Array]:
         dtheta = dy @ xp.matrix_transpose(k)
-        dk = xp.matrix_transpose(theta) @ dy / keys
+        dk = product_over_rows(theta, dy) / keys
         dphi = g @ xp.matrix_transpose(dk)
         dg = phi @ dk
         return dtheta, dphi, dg

@@ -117,6 +117,9 @@ def _spill(a: Array, b: Array) -> Array:
 def _spill_of_column(g: Array) -> Array:
     """NaN for a column that holds NaN or inf, else 0: f_ij = 0 does not hide it, 0 times NaN is NaN.
 
-    g (B, M, E) -> (B, 1, E).
+    g (B, M, E) -> (B, 1, E).  The largest |g|, not the sum: sums of finite numbers can overflow.
     """
-    return 0 * array_namespace(g).sum(g, axis=1, keepdims=True)
+    xp = array_namespace(g)
+    if g.shape[1] == 0:  # as in _spill
+        return xp.zeros((g.shape[0], 1, g.shape[2]), dtype=g.dtype, device=device(g))
+    return 0 * xp.max(xp.abs(g), axis=1, keepdims=True)

@@ -7,10 +7,10 @@ and what was summed under an older m is scaled down to the new one:
 
 At the end y / l is the output, and lse = m + log l is all that is kept of the row.  Backward, a tile at a time:
 
-    P = exp(S - lse),  dS = P * (dY gᵀ - D),  dθ += dS φ,  dφ += dSᵀ θ,  dg += Pᵀ dY,  with D_i = dy_i · y_i
+    P = exp(S - lse),  dS = P * (dY gᵀ - δ),  dθ += dS φ,  dφ += dSᵀ θ,  dg += Pᵀ dY,  with δ_i = dy_i · y_i
 
 P is computed again instead of being kept: seven matrix products and two exps in all, against six and one of the dense
-form.  D_i is the dot product of the softmax's backward: Σ_j P_ij dP_ij = Σ_j P_ij (dy_i · g_j) = dy_i · y_i.
+form.  δ_i is the dot product of the softmax's backward: Σ_j P_ij dP_ij = Σ_j P_ij (dy_i · g_j) = dy_i · y_i.
 """
 
 from nonlocal_ref.backend import Array, array_namespace, device
@@ -31,7 +31,7 @@ def tiled(
     """Eq. (1) with (2) or (3), tile by tile.
 
     theta (B, N, D), phi (B, M, D), g (B, M, E), mask broadcastable to (B, N, M) -> y (B, N, E).
-    Keeps: theta, phi, g, mask, y (B, N, E), lse (B, N, 1).
+    Keeps: theta, phi, g, mask, a copy of y (B, N, E), lse (B, N, 1).
     """
     xp = array_namespace(theta, phi, g)
     queries = theta if scale is None else theta * scale
@@ -65,24 +65,25 @@ def tiled(
         return (sums / total, finite_or_zero(top) + xp.log(total)), ()
 
     (y, lse), _ = walk(forward_tile, tiling, *theta.shape[:2])
+    kept_y = 1 * y  # a copy: the caller may change y in place, as with y += x
     tap("y", y)
 
     def backward(dy: Array) -> tuple[Array, Array, Array]:
-        d = xp.sum(dy * y, axis=-1, keepdims=True)
+        delta = xp.sum(dy * kept_y, axis=-1, keepdims=True)
 
         def backward_tile(tile: Tile) -> tuple[Arrays, Arrays]:
-            rows, lse_rows, dy_rows, d_rows = (tile.of(x) for x in (queries, lse, dy, d))
+            rows, lse_rows, dy_rows, delta_rows = (tile.of(x) for x in (queries, lse, dy, delta))
             dtheta, dphi, dg = xp.zeros_like(rows), [], []
             for keys in key_tiles:
                 s = logits(tile, rows, keys)
                 s -= lse_rows  # this tile's own array, as ds below
                 p = xp.exp(s)
                 ds = dy_rows @ xp.matrix_transpose(tile.keys_of(g, keys))
-                ds -= d_rows
+                ds -= delta_rows
                 ds *= p
                 dtheta += ds @ tile.keys_of(phi, keys)
-                dphi.append(xp.matrix_transpose(ds) @ rows)
-                dg.append(xp.matrix_transpose(p) @ dy_rows)
+                dphi.append(transposed_product(ds, rows))
+                dg.append(transposed_product(p, dy_rows))
             return (dtheta if scale is None else dtheta * scale,), (*dphi, *dg)
 
         (dtheta,), by_key_tile = walk(backward_tile, tiling, *theta.shape[:2])
@@ -90,6 +91,15 @@ def tiled(
         return dtheta, xp.concat(by_key_tile[:count], axis=1), xp.concat(by_key_tile[count:], axis=1)
 
     return y, backward
+
+
+def transposed_product(pairs: Array, rows: Array) -> Array:
+    """pairsᵀ rows, as (rowsᵀ pairs)ᵀ: a GPU library may copy what is transposed, and of the two rows is the small one.
+
+    pairs (b, n, m), rows (b, n, D) -> (b, m, D).
+    """
+    xp = array_namespace(pairs, rows)
+    return xp.matrix_transpose(xp.matrix_transpose(rows) @ pairs)
 
 
 def _any_allowed(tile: Tile, mask: Array, like: Array) -> Array:

@@ -5,7 +5,7 @@ b_j = w_f[D:] · φ_j.  The (B, 2D, N, M) tensor of all concatenated pairs is ne
 """
 
 from nonlocal_ref.backend import Array, array_namespace
-from nonlocal_ref.ops import Backward, mean_over_allowed, relu, sum_over_rows
+from nonlocal_ref.ops import Backward, mean_over_allowed, product_over_rows, relu, sum_over_rows
 
 
 def concatenation(theta: Array, phi: Array, w_f: Array, *, mask: Array | None = None) -> tuple[Array, Backward]:
@@ -38,9 +38,12 @@ def concatenation_scores(theta: Array, phi: Array, w_f: Array) -> tuple[tuple[Ar
     depth = theta.shape[-1]
     w_theta, w_phi = w_f[:depth], w_f[depth:]
 
+    def over_positions(da: Array, x: Array) -> Array:
+        """Σ da_n x_n over all positions of all batch elements.  da (B, N), x (B, N, D) -> (D,)."""
+        return product_over_rows(xp.reshape(da, (-1, 1)), xp.reshape(x, (-1, depth)))[0, :]
+
     def backward(da: Array, db: Array) -> tuple[Array, Array, Array]:
-        dw_theta = xp.tensordot(da, theta, axes=((0, 1), (0, 1)))
-        dw_phi = xp.tensordot(db, phi, axes=((0, 1), (0, 1)))
+        dw_theta, dw_phi = over_positions(da, theta), over_positions(db, phi)
         return da[:, :, None] * w_theta, db[:, :, None] * w_phi, xp.concat([dw_theta, dw_phi])
 
     return (theta @ w_theta, phi @ w_phi), backward

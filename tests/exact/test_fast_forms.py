@@ -56,6 +56,40 @@ def assert_same(dense_results, fast_results, scales, eps):
         tolerances.assert_ratio(got, expected, scale, eps, 2 * tolerances.LIMIT)
 
 
+@pytest.mark.parametrize("method", ["dense", "fast"])
+@every_fast_form
+def test_a_caller_who_changes_y_in_place_still_gets_the_right_gradients(variant, method, rng):
+    arrays, dy = draw(rng, variant, (2, 5, 7, 3, 2))
+    how = FAST[variant] if method == "fast" else method
+    expected = nl.nonlocal_op(variant, *arrays, method=how)[1](dy)
+    y, backward = nl.nonlocal_op(variant, *arrays, method=how)
+    y *= 2
+    for got, want in zip(backward(dy), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("variant", ["dot_product", "concatenation"])
+def test_equal_numbers_at_many_positions_keep_their_digits(variant, dtype):
+    """Each addition is rounded the same way; added one row after the other, the ratio was in the thousands here."""
+    theta, phi, g, dy = (np.full((1, 2**16, n), value) for n, value in ((3, 0.7), (3, 0.3), (2, 0.1), (2, 0.9)))
+    arrays = [theta, phi, g, *([np.full(6, 0.1)] if variant == "concatenation" else [])]
+    arrays, dy = [x.astype(dtype) for x in arrays], dy.astype(dtype)
+    y, backward = nl.nonlocal_op(variant, *arrays, method=FAST[variant])
+    few = [x[:, :1, :] if x.ndim == 3 else x for x in (x.astype(np.longdouble) for x in arrays)]
+    exact_y, exact_backward = nl.nonlocal_op(variant, *(x.astype(np.float64) for x in few), method="dense")
+    dtheta, dphi, dg, *dw_f = exact_backward(dy[:, :1].astype(np.float64))  # N = M = 1: each position is as the others
+    expected = [exact_y, dtheta, dphi, dg, *(2**16 * x for x in dw_f)]
+    for got, exact in zip((y, *backward(dy)), expected, strict=True):
+        tolerances.assert_ratio(got, np.broadcast_to(exact, got.shape), np.abs(exact), float(np.finfo(dtype).eps))
+
+
+def test_the_sorted_form_takes_a_dy_whose_sum_would_overflow():
+    small, large = np.full((1, 40, 1), 1e-3, dtype=np.float32), np.full((1, 40, 1), 1e38, dtype=np.float32)
+    _, backward = nl.nonlocal_op("concatenation", small, small, small, np.ones(2, dtype=np.float32), method="sorted")
+    np.testing.assert_allclose(backward(large)[2], 2e35, rtol=1e-5)
+
+
 @every_fast_form
 @pytest.mark.parametrize("shape", SHAPES + EMPTY_SHAPES)
 def test_a_fast_form_equals_the_dense_form_on_every_library(variant, shape, xp, rng):

@@ -77,9 +77,12 @@ def test_no_loop_over_elements(variant, method):
     assert few == many
 
 
-def test_prefix_sums_take_a_few_more_for_64_times_as_many_positions():
-    few, more, many = (operations("concatenation", n, "sorted", backward=True) for n in (60, 70, 600))
-    assert (more - few, many - more) == (16, 0)
+@pytest.mark.parametrize(
+    ("variant", "method", "more"), [("dot_product", "reassociated", 10), ("concatenation", "sorted", 42)]
+)
+def test_sums_in_blocks_take_a_few_more_for_100_times_as_many_positions(variant, method, more):
+    few, many = (operations(variant, n, method, backward=True) for n in (50, 5000))
+    assert many - few == more
 
 
 @pytest.mark.parametrize(("variant", "method"), FORMS)
