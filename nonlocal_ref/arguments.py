@@ -111,6 +111,13 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
         raise ValueError(msg)
 
 
+def check_callable(name: str, value: Any, call: str) -> None:
+    """Refuse what cannot be called as ``call``; None is nothing to call."""
+    if value is not None and not callable(value):
+        msg = f"{name} must be callable as {call}, got {type(value).__name__}"
+        raise TypeError(msg)
+
+
 def check_integer(name: str, value: Any, *, least: int) -> int:
     """Refuse what is not a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral):

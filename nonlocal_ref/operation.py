@@ -7,6 +7,7 @@ from nonlocal_ref.arguments import (
     FLOATS,
     check_alike,
     check_array,
+    check_callable,
     check_choice,
     check_cotangent,
     check_device,
@@ -78,7 +79,8 @@ def nonlocal_op(
     Raises
     ------
     TypeError
-        For lists, masked or integer arrays, float16, mixed dtypes or libraries, a mask that is not boolean.
+        For lists, masked or integer arrays, float16, mixed dtypes or libraries, a mask that is not boolean, a tap
+        that is not callable.
     ValueError
         For an unknown variant or method, axes that do not fit, M = 0 or D = 0, mixed devices, a mask that does not
         broadcast, w_f missing or superfluous, a scale for (4) or (5).
@@ -113,7 +115,7 @@ def nonlocal_op(
             [0.75]]])
     """
     check_operation(variant, theta, phi, w_f, scale, mask, g=g)
-    check_how(variant, theta, method, workers)
+    check_how(variant, theta, method, workers, tap)
     factor = None if scale is None else float(scale)  # a NumPy scalar would raise float32 arrays to float64
     y, operation_backward = unchecked_nonlocal_op(
         variant, theta, phi, g, w_f, scale=factor, mask=mask, method=method, workers=workers, tap=tap
@@ -200,7 +202,7 @@ def unchecked_nonlocal_op(
     tap: Tap | None = None,
 ) -> tuple[Array, Backward]:
     """`nonlocal_op` for arguments that are known to fit, as those the block computes."""
-    look = tap or no_tap
+    look = no_tap if tap is None else tap  # a recorder that is still empty is falsy
     form = _choose(variant, theta, phi, g, mask, method, workers)
     if form.method == "tiled":
         return tiled(theta, phi, g, tiling=form.tiling, scale=scale, mask=mask, tap=look)
@@ -228,8 +230,8 @@ def _choose(
     )
 
 
-def check_how(variant: str, x: Any, method: Any, workers: Any) -> None:
-    """Refuse a method that the variant does not have, or that does not take complex arrays; a number of threads < 1."""
+def check_how(variant: str, x: Any, method: Any, workers: Any, tap: Any) -> None:
+    """Refuse a method that the variant or complex arrays do not have, less than one thread, a tap that is no call."""
     check_method(variant, method)
     kind = dtype_name(x.dtype)
     if kind not in FLOATS and method not in ("auto", "dense"):
@@ -237,6 +239,7 @@ def check_how(variant: str, x: Any, method: Any, workers: Any) -> None:
         raise ValueError(msg)
     if workers is not None:
         check_integer("workers", workers, least=1)
+    check_callable("tap", tap, "tap(name, array)")
 
 
 def pairwise_kernel(

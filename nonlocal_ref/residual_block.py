@@ -61,7 +61,7 @@ def block(
     Raises
     ------
     TypeError
-        For arrays of another kind, library or dtype than x, or a config that is none.
+        For arrays of another kind, library or dtype than x, a config that is none, or a tap that is not callable.
     ValueError
         For the wrong number of axes or channels, missing, superfluous or misshapen parameters, a frame group that does
         not divide T, an axis shorter than its pooling kernel.
@@ -93,8 +93,8 @@ def block(
     check_config(config)
     check_block(x, params, config)
     check_choice("training", training, (True, False))
-    check_how(config.variant, x, method, workers)
-    look = tap or no_tap
+    check_how(config.variant, x, method, workers, tap)
+    look = no_tap if tap is None else tap  # a recorder that is still empty is falsy
     domain, group = config.domain, config.frame_group
 
     features, fold_backward = fold(x, domain, group)  # (B', *S', C)

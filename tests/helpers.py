@@ -105,6 +105,13 @@ def example(rng, *, batch=2, queries=3, keys=4, depth=5, width=3, variant="conca
     return [*arrays, normal(rng, 2 * depth)] if variant == "concatenation" else arrays
 
 
+class Recorder(dict):
+    """A tap that is a dict: empty, and so falsy, until it is called."""
+
+    def __call__(self, name, array):
+        self[name] = array
+
+
 def random_params(config, rng):
     """Parameters of a block in the middle of its life: nothing is zero, the running variance is positive."""
     params = {key: normal(rng, *shape) for key, shape in nl.param_shapes(config).items()}

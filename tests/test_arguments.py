@@ -86,6 +86,12 @@ def test_none_can_be_a_choice():
     arguments.check_choice("norm", None, ("batch", None))
 
 
+@pytest.mark.parametrize("value", [3, 0, "print", []])
+def test_what_cannot_be_called_is_refused_with_the_call(value):
+    with pytest.raises(TypeError, match=rf"tap must be callable as tap\(name, array\), got {type(value).__name__}"):
+        arguments.check_callable("tap", value, "tap(name, array)")
+
+
 @pytest.mark.parametrize("value", [3, np.int32(3), np.uint8(3)])
 def test_whole_numbers_of_any_library_are_taken_and_become_int(value):
     assert type(arguments.check_integer("n", value, least=3)) is int

@@ -9,7 +9,7 @@ import pytest
 
 import nonlocal_ref as nl
 from tests import oracles, tolerances
-from tests.helpers import NUMPY, example, normal
+from tests.helpers import NUMPY, Recorder, example, normal
 from tests.tolerances import assert_ratio, error_ratio, largest
 
 SOFTMAX = ("gaussian", "embedded_gaussian")
@@ -266,6 +266,13 @@ def test_a_masked_pair_shows_in_the_tap_as_minus_infinity_and_an_empty_row_keeps
     assert np.array_equal(np.isneginf(xp.to_numpy(seen["logits"])), ~mask)
     assert xp.to_numpy(seen["max"])[1, 2, 0] == 0
     assert xp.to_numpy(seen["sum"])[1, 2, 0] == 1
+
+
+@every_variant
+def test_a_tap_that_is_still_an_empty_dict_is_called(variant, rng):
+    seen = Recorder()
+    y, _ = nl.nonlocal_op(variant, *example(rng, variant=variant), tap=seen)
+    assert seen["y"] is y
 
 
 @every_variant
@@ -652,6 +659,8 @@ def test_weights_refuses(name):
         ({"workers": 0}, ValueError, "workers must be at least 1, got 0"),
         ({"workers": 1.5}, TypeError, r"workers must be an integer, got 1.5 \(float\)"),
         ({"workers": True}, TypeError, r"workers must be an integer, got True \(bool\)"),
+        ({"tap": 3}, TypeError, r"tap must be callable as tap\(name, array\), got int"),
+        ({"tap": 0}, TypeError, r"tap must be callable as tap\(name, array\), got int"),
     ],
 )
 def test_nonlocal_op_refuses_a_way_to_compute_it_that_there_is_not(options, error, pattern):
@@ -710,7 +719,9 @@ def test_arguments_on_two_devices_are_refused_by_name(rng):
         backward(strict.asarray(normal(rng, 2, 3, 3), device=other))
 
 
-@pytest.mark.parametrize("changes", [{"g": huge(1, 10**6, 3)}, {"mask": np.ones((1, 1, 3), bool)}, {"scale": "inner"}])
+@pytest.mark.parametrize(
+    "changes", [{"g": huge(1, 10**6, 3)}, {"mask": np.ones((1, 1, 3), bool)}, {"scale": "inner"}, {"tap": 3}]
+)
 def test_bad_input_is_refused_before_a_large_allocation(changes):
     # ten million queries and keys: the pairs would take 800 TB
     arguments = {"theta": huge(1, 10**7, 64), "phi": huge(1, 10**7, 64), "g": huge(1, 10**7, 64)} | changes

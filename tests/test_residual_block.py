@@ -10,7 +10,7 @@ import pytest
 import nonlocal_ref as nl
 from nonlocal_ref.testing.magnitudes import block_magnitudes
 from tests import oracles
-from tests.helpers import CONFIGS, NUMPY, named_configs, normal, random_params, same_kind, trainable
+from tests.helpers import CONFIGS, NUMPY, Recorder, named_configs, normal, random_params, same_kind, trainable
 from tests.tolerances import assert_ratio, largest
 
 ORACLE_CASES = [
@@ -238,6 +238,13 @@ def test_the_tap_sees_the_statistics_that_batch_norm_used(xp, rng):
     assert seen["bn.count"] == raw.shape[0] == 24
     assert_ratio(xp.to_numpy(seen["bn.mean"]), raw.mean(axis=0), size, xp.eps)
     assert_ratio(xp.to_numpy(seen["bn.var"]), raw.var(axis=0), size, xp.eps)  # the biased one
+
+
+def test_a_tap_that_is_still_an_empty_dict_is_called(rng):
+    config, shape = CONFIGS["embedded"]
+    seen = Recorder()
+    nl.block(normal(rng, *shape), random_params(config, rng), config, training=True, tap=seen)
+    assert {"theta", "y", "bn.mean"} <= set(seen)
 
 
 def test_a_tap_changes_nothing(rng):
@@ -525,6 +532,8 @@ def test_block_refuses_params_of_another_library_or_device(rng):
         ({"method": "fast"}, ValueError, "method .*must be one of .*, got 'fast'"),
         ({"workers": 0}, ValueError, "workers must be at least 1, got 0"),
         ({"workers": "all"}, TypeError, r"workers must be an integer, got 'all' \(str\)"),
+        ({"tap": 3}, TypeError, r"tap must be callable as tap\(name, array\), got int"),
+        ({"tap": 0}, TypeError, r"tap must be callable as tap\(name, array\), got int"),
     ],
 )
 def test_block_refuses_options(options, error, pattern):

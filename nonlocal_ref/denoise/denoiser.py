@@ -4,7 +4,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nonlocal_ref.arguments import check_array, check_choice, check_floating, check_integer, check_number
+from nonlocal_ref.arguments import (
+    check_array,
+    check_callable,
+    check_choice,
+    check_floating,
+    check_integer,
+    check_number,
+)
 from nonlocal_ref.backend import Array, array_namespace, device, dtype_name
 from nonlocal_ref.denoise.global_form import MEMORY_LIMIT, denoise_globally, memory_needed
 from nonlocal_ref.denoise.settings import CENTERS, PADDINGS, PATCH_WEIGHTS, Settings
@@ -151,14 +158,14 @@ def non_local_means(
     _check_built("aggregation", aggregation, ("pixel",))
     _check_built("workers", workers, (None, 1))
     check_choice("method", method, METHODS)
-    _check_progress(progress)
+    check_callable("progress", progress, "progress(done, total)")
     if method == "global":
         _check_global(image, settings, channels_at)
 
     xp = array_namespace(image)
     if 0 in image.shape:
         return xp.zeros(image.shape, dtype=image.dtype, device=device(image))
-    tick = progress or (lambda done, total: None)
+    tick = _no_progress if progress is None else progress  # a recorder that is still empty is falsy
     planes = image[None, ...] if channels_at is None else xp.moveaxis(image, channels_at, 0)
     if method == "global":
         denoised = denoise_globally(planes, settings)
@@ -166,6 +173,10 @@ def non_local_means(
     else:
         denoised = denoise_by_shifts(planes, settings, tick)
     return denoised[0, ...] if channels_at is None else xp.moveaxis(denoised, 0, channels_at)
+
+
+def _no_progress(done: int, total: int) -> None:
+    """A progress that tells nobody."""
 
 
 def _check_image(image: Any) -> None:
@@ -217,13 +228,6 @@ def _check_built(name: str, value: Any, built: tuple[Any, ...]) -> None:
     if not any(type(value) is type(option) and value == option for option in built):
         msg = f"{name}={value!r} is not built yet; there is {' and '.join(map(repr, built))}"
         raise ValueError(msg)
-
-
-def _check_progress(progress: Any) -> None:
-    """Refuse what cannot be called."""
-    if progress is not None and not callable(progress):
-        msg = f"progress must be callable as progress(done, total), got {type(progress).__name__}"
-        raise TypeError(msg)
 
 
 def _check_global(image: Array, settings: Settings, channels_at: int | None) -> None:

@@ -10,7 +10,7 @@ import nonlocal_ref as nl
 from nonlocal_ref.backend import from_host, to_numpy
 from tests.denoise import oracle
 from tests.denoise.cases import cases
-from tests.helpers import normal, same_kind
+from tests.helpers import Recorder, normal, same_kind
 from tests.tolerances import assert_ratio
 
 EPS = float(np.finfo(np.float64).eps)
@@ -123,6 +123,13 @@ def test_progress_is_reported_after_every_offset(center, passes, rng):
     assert seen == [(done, 4 * passes) for done in range(1, 4 * passes + 1)]
 
 
+@pytest.mark.parametrize("method", ["shift", "global"])
+def test_a_progress_that_is_still_an_empty_dict_is_called(method, rng):
+    seen = Recorder()
+    nl.non_local_means(rng.normal(size=5), h=1.0, patch_distance=1, method=method, progress=seen)
+    assert list(seen) == [1]
+
+
 def test_progress_of_the_global_form_is_one_step(rng):
     seen = []
     nl.non_local_means(rng.normal(size=5), h=1.0, method="global", progress=lambda *step: seen.append(step))
@@ -182,6 +189,7 @@ WRONG_KINDS = {
     "sigma-text": (IMAGE, {"sigma": "0.1"}, "sigma must be a number"),
     "channel-axis-float": (IMAGE, {"channel_axis": 1.0}, "channel_axis must be an integer"),
     "progress": (IMAGE, {"progress": 3}, "progress must be callable"),
+    "progress-zero": (IMAGE, {"progress": 0}, "progress must be callable"),
 }
 
 WRONG_VALUES = {
