@@ -4,7 +4,7 @@ The only file of the block that knows NumPy: parameters are drawn on the host, i
 the same numbers (`nonlocal_ref.to_backend` moves them).
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,7 @@ class BlockConfig:
     """
 
     channels: int
+    _: KW_ONLY  # what follows has a name wherever it is written
     variant: str = "embedded_gaussian"
     dims: int = 3
     inner_channels: int | None = None

@@ -108,7 +108,7 @@ def block(
     w_z_y, project_backward = project(y, params, config, training=training, tap=look)  # (B', N, C)
     residual, unfold_backward = unfold(w_z_y, tuple(x.shape), domain, group)  # (B, C, *S)
     z = residual + x
-    rule = like(z)
+    rule, keys = like(z), tuple(params)  # the dict is the caller's, who may change it before the way back
 
     def backward(dz: Array) -> tuple[Array, Params]:
         check_cotangent("dz", dz, rule, "z")
@@ -119,7 +119,7 @@ def block(
         (dx_residual,) = fold_backward(dfeatures)
         dx = dz + dx_residual  # x goes two ways in eq. (6)
         grads = embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
-        return dx, {key: grads[key] for key in params if key in grads}
+        return dx, {key: grads[key] for key in keys if key in grads}
 
     return z, backward
 

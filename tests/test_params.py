@@ -1,6 +1,7 @@
 """`BlockConfig`, its presets, the shapes of the parameters and their initial values."""
 
 import dataclasses
+import inspect
 from math import prod
 
 import numpy as np
@@ -13,6 +14,14 @@ from tests.helpers import named_configs
 STATISTICS = {"bn.running_mean", "bn.running_var"}
 
 # Defaults and derived fields
+
+
+def test_everything_but_the_channels_has_a_name():
+    channels, *others = inspect.signature(nl.BlockConfig).parameters.values()
+    assert channels.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert {parameter.kind for parameter in others} == {inspect.Parameter.KEYWORD_ONLY}
+    with pytest.raises(TypeError, match="positional argument"):
+        nl.BlockConfig(8, "gaussian")
 
 
 def test_the_defaults_are_the_papers_text():

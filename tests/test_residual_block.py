@@ -254,6 +254,23 @@ def test_a_tap_changes_nothing(rng):
     np.testing.assert_array_equal(z, nl.block(x, params, config, training=True)[0])
 
 
+# The caller's dict
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_backward_does_not_look_at_the_dict_of_parameters_again(name, rng):
+    config, shape = CONFIGS[name]
+    x, params, dz = normal(rng, *shape), random_params(config, rng), normal(rng, *shape)
+    _, backward = nl.block(x, params, config)
+    dx, grads = backward(dz)
+    params.clear()
+    dx_later, grads_later = backward(dz)
+    np.testing.assert_array_equal(dx_later, dx)
+    assert list(grads_later) == list(grads)
+    for key, gradient in grads.items():
+        np.testing.assert_array_equal(grads_later[key], gradient)
+
+
 # NaN
 
 

@@ -109,7 +109,7 @@ def test_a_gradient_that_is_zero_has_no_relative_error(report):
 
 def test_a_gradient_for_every_argument_and_parameter(report):
     found = {row["argument"] for row in report["rows"] if row["operation"].endswith("running statistics")}
-    shapes = nl.param_shapes(nl.BlockConfig(4, "embedded_gaussian", 1))
+    shapes = nl.param_shapes(nl.BlockConfig(4, dims=1))
     assert found == {"x"} | {key for key in shapes if "running" not in key}
 
 

@@ -97,9 +97,9 @@ def operation_cases(variant: str) -> Iterator[Case]:
 def block_cases(variant: str, dims: list[int], *, quick: bool) -> Iterator[Case]:
     """The block with so many axes, in training and with running statistics; its options on the largest of them."""
     most = max(dims)
-    configs = {f"{axes}D": {"": nl.BlockConfig(CHANNELS, variant, axes)} for axes in dims}
+    configs = {f"{axes}D": {"": nl.BlockConfig(CHANNELS, variant=variant, dims=axes)} for axes in dims}
     if not quick:
-        make = partial(nl.BlockConfig, CHANNELS, variant, most)
+        make = partial(nl.BlockConfig, CHANNELS, variant=variant, dims=most)
         others = ("caffe2", "mmcv")  # the paper's is the one above; alexhex7's differs in its initial values alone
         configs["presets"] = {n: nl.BlockConfig.preset(n, CHANNELS, variant=variant, dims=most) for n in others}
         configs["norm, bias"] = {
