@@ -161,7 +161,7 @@ def _find_device(library: str, xp: Any, where: str) -> Any:
 def to_numpy(x: Array) -> np.ndarray:
     """Copy an array of any library to host NumPy: the only way from a device to the host in this package."""
     if is_torch_array(x):
-        return np.array(x.detach().cpu().numpy())
+        return np.array(x.detach().cpu().resolve_conj().resolve_neg().numpy())  # NumPy has no such lazy views
     if is_cupy_array(x):
         return np.array(x.get())
     if backend_name(x) == "array_api_strict":
@@ -172,19 +172,36 @@ def to_numpy(x: Array) -> np.ndarray:
 
 def from_host(x: np.ndarray, xp: Any, place: Any, dtype: str | None = None) -> Array:
     """Copy a host array to a namespace and device, keeping its dtype unless ``dtype`` names another precision."""
-    if dtype is not None and np.issubdtype(x.dtype, np.inexact):
+    is_float = np.issubdtype(x.dtype, np.inexact)
+    if dtype is not None and is_float:
         x = x.astype(np.result_type(dtype, np.complex64) if np.iscomplexobj(x) else dtype)
-    if xp.__name__ == "jax.numpy" and importlib.import_module("jax").dtypes.canonicalize_dtype(x.dtype) != x.dtype:
-        msg = (
-            f"JAX would turn {x.dtype.name} into 32 bits silently; pass dtype='float32', or let it hold 64 bits: "
-            "jax.config.update('jax_enable_x64', True)"
-        )
-        raise ValueError(msg)
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)  # the order of the bytes is NumPy's own affair
+    kind = dtype_name(x.dtype)
+    if not hasattr(xp, kind):
+        advice = "pass dtype='float64' or 'float32'" if is_float else "cast it first"
+        msg = f"{library_name(xp)} has no {kind}; {advice}"
+        raise TypeError(msg)
+    if xp.__name__ == "jax.numpy":
+        _check_jax_width(x)
     try:
-        return xp.asarray(x, dtype=getattr(xp, dtype_name(x.dtype)), device=place, copy=True)
+        return xp.asarray(x, dtype=getattr(xp, kind), device=place, copy=True)
     except ValueError as error:  # array-api-strict's device without float64
-        msg = f"device {place} cannot hold {x.dtype.name}: {error} Pass dtype='float32'"
+        msg = f"device {place} cannot hold {kind}: {error} Pass dtype='float32'"
         raise ValueError(msg) from error
+
+
+def _check_jax_width(x: np.ndarray) -> None:
+    """Refuse 64 bits where JAX would silently make 32 of them."""
+    held = importlib.import_module("jax").dtypes.canonicalize_dtype(x.dtype)
+    if held == x.dtype:
+        return
+    is_float = np.issubdtype(x.dtype, np.inexact)
+    advice = "pass dtype='float32'" if is_float else f"cast it first (x.astype({held.name!r}) in NumPy)"
+    msg = (
+        f"JAX would turn {x.dtype.name} into 32 bits silently; {advice}, or let it hold 64 bits: "
+        "jax.config.update('jax_enable_x64', True)"
+    )
+    raise ValueError(msg)
 
 
 def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
@@ -195,8 +212,9 @@ def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
     tree : array or dict of arrays
         What to copy; a dict comes back as a dict with the same keys.
     like_or_name : array or str
-        An array gives its namespace, its device and, if it is floating, its floating dtype.  A name, one of `BACKENDS`
-        or ``"name:device"`` (``"cupy:1"``, ``"array_api_strict:device1"``), keeps the dtype.
+        An array gives its namespace, its device and, if it is floating, its floating dtype; one of half precision needs
+        a `dtype`.  A name, one of `BACKENDS` or ``"name:device"`` (``"cupy:1"``, ``"array_api_strict:device1"``), keeps
+        the dtype.
     dtype : dtype or str, optional
         Floating dtype to convert to, ``"float32"`` for instance.  Integer and boolean arrays keep theirs.
 
@@ -208,8 +226,8 @@ def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
     Raises
     ------
     TypeError
-        If ``tree`` holds something that is not a plain array of numbers or booleans, or ``like_or_name`` is neither an
-        array nor a name.
+        If ``tree`` holds something that is not a plain array of numbers or booleans, or a dtype that NumPy or the
+        library asked for does not have, or if ``like_or_name`` is neither an array nor a name, or is of half precision.
     ValueError
         If the backend or the dtype is unknown, if the backend is not usable here, or would lose precision silently (JAX
         without x64).
@@ -226,29 +244,53 @@ def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
     >>> nl.to_backend({"x": x}, "numpy", dtype="float32")
     {'x': array([1., 2.], dtype=float32)}
     """
+    xp, place, name = _read_target(like_or_name, dtype)
+
+    def move(x: Any) -> Array:
+        return from_host(to_numpy(_fit_for_host(x, name)), xp, place, name)
+
+    if isinstance(tree, dict):
+        return {key: move(x) for key, x in tree.items()}
+    return move(tree)
+
+
+def _read_target(like_or_name: Any, dtype: Any) -> tuple[Any, Any, str | None]:
+    """Namespace, device, and name of the floating dtype to convert to, if any."""
     name = None if dtype is None else dtype_name(dtype)
     if name not in (None, *_FLOATING):
         msg = f"dtype must be one of {', '.join(_FLOATING)}, got {dtype!r}"
         raise ValueError(msg)
     if isinstance(like_or_name, str):
-        xp, place = load_backend(like_or_name)
-    elif not is_array_api_obj(like_or_name):
+        return *load_backend(like_or_name), name
+    if not is_array_api_obj(like_or_name):
         msg = f"like_or_name must be an array or one of {', '.join(BACKENDS)}, got {type(like_or_name).__name__}"
         raise TypeError(msg)
-    else:
-        xp, place = array_namespace(like_or_name), device(like_or_name)
-        if name is None and dtype_name(like_or_name.dtype) in _FLOATING:
-            name = dtype_name(like_or_name.dtype)
+    xp, kind = array_namespace(like_or_name), dtype_name(like_or_name.dtype)
+    if name is None and kind in _FLOATING:
+        name = kind
+    elif name is None and xp.isdtype(like_or_name.dtype, ("real floating", "complex floating")):
+        msg = (
+            f"like_or_name is {kind}, which nothing here computes in; pass dtype='float32' or 'float64' to go to its "
+            "library and device alone"
+        )
+        raise TypeError(msg)
+    return xp, device(like_or_name), name
 
-    def move(x: Any) -> Array:
-        if not is_array_api_obj(x):
-            msg = f"tree must be an array or a dict of arrays, got {type(x).__name__}"
-            raise TypeError(msg)
-        if isinstance(x, np.ma.MaskedArray) or not array_namespace(x).isdtype(x.dtype, ("numeric", "bool")):
-            msg = f"tree must hold plain arrays of numbers or booleans, got {type(x).__name__} of {dtype_name(x.dtype)}"
-            raise TypeError(msg)
-        return from_host(to_numpy(x), xp, place, name)
 
-    if isinstance(tree, dict):
-        return {key: move(x) for key, x in tree.items()}
-    return move(tree)
+def _fit_for_host(x: Any, name: str | None) -> Array:
+    """``x`` as NumPy can hold it: half precision becomes float32 where a dtype is asked for, which loses nothing."""
+    if not is_array_api_obj(x):
+        msg = f"tree must be an array or a dict of arrays, got {type(x).__name__}"
+        raise TypeError(msg)
+    xp, kind = array_namespace(x), dtype_name(x.dtype)
+    if isinstance(x, np.ma.MaskedArray) or not xp.isdtype(x.dtype, ("numeric", "bool")):
+        msg = f"tree must hold plain arrays of numbers or booleans, got {type(x).__name__} of {kind}"
+        raise TypeError(msg)
+    if not xp.isdtype(x.dtype, "real floating") or xp.finfo(x.dtype).bits >= np.finfo(np.float32).bits:
+        return x
+    if name is not None:
+        return xp.astype(x, xp.float32)
+    if not hasattr(np, kind):
+        msg = f"tree holds {kind}, which NumPy, the way between the libraries, does not have; pass dtype='float32'"
+        raise TypeError(msg)
+    return x

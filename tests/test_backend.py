@@ -106,6 +106,88 @@ def test_jax_without_64_bits_is_refused_rather_than_rounded(rng):
     assert nl.to_backend(moved, "numpy").dtype == np.float32
 
 
+@pytest.mark.parametrize("width", ["int", "uint"])
+def test_integers_that_jax_would_narrow_are_refused_with_a_cast_that_helps(width):
+    pytest.importorskip("jax", reason="jax is not installed")
+    wide = np.arange(3, dtype=f"{width}64")
+    with pytest.raises(ValueError, match=rf"{width}64 into 32 bits silently; cast it first \(x.astype\('{width}32'\)"):
+        nl.to_backend(wide, "jax")
+    assert dtype_name(nl.to_backend(wide.astype(f"{width}32"), "jax").dtype) == f"{width}32"
+
+
+def test_the_byte_order_does_not_hide_64_bits_from_jax(rng):
+    pytest.importorskip("jax", reason="jax is not installed")
+    with pytest.raises(ValueError, match="JAX would turn float64 into 32 bits silently"):
+        nl.to_backend(normal(rng, 3).astype(">f8"), "jax")
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4", "<f8"])
+def test_any_byte_order_becomes_the_one_of_the_machine(dtype, xp):
+    host = np.arange(3).astype(dtype)
+    if host.dtype.itemsize == 8 and xp.precision == "float32":
+        pytest.skip("the device has no float64")
+    moved = nl.to_backend(host, name_of(xp))
+    assert dtype_name(moved.dtype) == host.dtype.name
+    np.testing.assert_array_equal(to_numpy(moved), [0, 1, 2])
+
+
+def test_numpy_gets_its_own_byte_order_too():
+    assert nl.to_backend(np.ones(2, ">f8"), "numpy").dtype.isnative
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("source", ["torch", "jax"])
+def test_half_precision_can_be_cast_on_the_way(source, half):
+    namespace = half_precision(source)
+    x = namespace.asarray([1.0, 2.5], dtype=getattr(namespace, half))
+    for dtype in ("float32", "float64"):
+        moved = nl.to_backend(x, "numpy", dtype)
+        assert moved.dtype == dtype
+        np.testing.assert_array_equal(moved, [1.0, 2.5])
+    assert dtype_name(nl.to_backend(x, source, "float32").dtype) == "float32"
+
+
+@pytest.mark.parametrize("source", ["torch", "jax"])
+def test_a_dtype_that_numpy_does_not_have_is_refused_with_the_dtype_to_pass(source):
+    namespace = half_precision(source)
+    with pytest.raises(TypeError, match=r"tree holds bfloat16, which NumPy.* does not have; pass dtype='float32'"):
+        nl.to_backend(namespace.asarray([1.0], dtype=namespace.bfloat16), "numpy")
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_an_array_of_half_precision_is_no_target_without_a_dtype(half, rng):
+    torch = half_precision("torch")
+    like = torch.asarray([1.0], dtype=getattr(torch, half))
+    with pytest.raises(
+        TypeError, match=f"like_or_name is {half}, which nothing here computes in; pass dtype='float32'"
+    ):
+        nl.to_backend(normal(rng, 3), like)
+    assert dtype_name(nl.to_backend(normal(rng, 3), like, "float32").dtype) == "float32"
+
+
+def half_precision(name):
+    """A library with bfloat16."""
+    return pytest.importorskip({"jax": "jax.numpy"}.get(name, name), reason=f"{name} is not installed")
+
+
+@pytest.mark.parametrize("target", ["torch", "jax", "array_api_strict"])
+def test_a_dtype_that_the_library_does_not_have_is_refused_with_one_that_it_has(target):
+    pytest.importorskip(target, reason=f"{target} is not installed")
+    x = np.ones(2, np.longdouble)
+    if x.dtype == np.float64:
+        pytest.skip("long double is double here")
+    with pytest.raises(TypeError, match=rf"{target} has no {x.dtype.name}; pass dtype='float64' or 'float32'"):
+        nl.to_backend(x, target)
+    assert dtype_name(nl.to_backend(x, target, "float32").dtype) == "float32"
+
+
+def test_the_lazy_views_of_torch_are_carried_out():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    conjugate = torch.tensor([1 + 2j]).conj()
+    np.testing.assert_array_equal(nl.to_backend(conjugate, "numpy"), np.array([1 - 2j]))
+    np.testing.assert_array_equal(nl.to_backend(conjugate.imag, "numpy"), [-2])
+
+
 def test_a_device_without_double_is_refused_rather_than_rounded(rng):
     pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
     with pytest.raises(ValueError, match=r"no_float64.* cannot hold float64: .* Pass dtype='float32'"):
