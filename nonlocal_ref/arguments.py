@@ -31,13 +31,13 @@ def like(x: Array) -> Like:
     return Like(array_namespace(x), x.dtype, device(x), tuple(x.shape))
 
 
-def check_array(name: str, x: Any) -> None:
-    """Refuse what is not an array of a library we know: lists, scalars, masked arrays, matrices."""
+def check_array(name: str, x: Any, *, unmask: str = "fill it first: {name}.filled(value)") -> None:
+    """Refuse what is not an array of a library we know: lists, scalars, masked arrays; ``unmask`` says what helps."""
     if not is_array_api_obj(x) or isinstance(x, np.generic):
         msg = f"{name} must be an array (NumPy, CuPy, PyTorch, JAX, ...), got {type(x).__name__}"
         raise TypeError(msg)
-    if is_numpy_array(x) and isinstance(x, (np.ma.MaskedArray, np.matrix)):
-        msg = f"{name} must be a plain array, got numpy {type(x).__name__}; pass a mask through mask="
+    if isinstance(x, np.ma.MaskedArray):
+        msg = f"{name} must be a plain array, got numpy {type(x).__name__}; {unmask.format(name=name)}"
         raise TypeError(msg)
 
 
@@ -46,10 +46,21 @@ def check_floating(name: str, x: Any, *, complex_too: bool = False) -> None:
     check_array(name, x)
     kind = dtype_name(x.dtype)
     if kind in FLOATS or (complex_too and kind in COMPLEXES):
+        check_byte_order(name, x)
         return
     cast = "float32" if kind in {"float16", "bfloat16"} else "float64"
     msg = f"{name} must be float32 or float64, got {kind}; cast it first: xp.astype({name}, xp.{cast})"
     raise TypeError(msg)
+
+
+def check_byte_order(name: str, x: Array) -> None:
+    """Refuse NumPy's arrays in the byte order of other machines: results would come in one order or the other."""
+    if is_numpy_array(x) and not x.dtype.isnative:
+        msg = (
+            f"{name} must have the byte order of this machine, got {x.dtype.str}; convert it first: "
+            f"{name}.astype({name}.dtype.newbyteorder('='))"
+        )
+        raise TypeError(msg)
 
 
 def check_alike(arrays: dict[str, Any], *, complex_too: bool = False) -> Like:

@@ -79,8 +79,8 @@ def nonlocal_op(
     Raises
     ------
     TypeError
-        For lists, masked or integer arrays, float16, mixed dtypes or libraries, a mask that is not boolean, a tap
-        that is not callable.
+        For lists, masked or integer arrays, float16, the byte order of other machines, mixed dtypes or libraries, a
+        mask that is not boolean, a tap that is not callable.
     ValueError
         For an unknown variant or method, axes that do not fit, M = 0 or D = 0, mixed devices, a mask that does not
         broadcast, w_f missing or superfluous, a scale for (4) or (5).
@@ -265,6 +265,9 @@ def check_operation(variant: str, theta: Any, phi: Any, w_f: Any, scale: Any, ma
     elif w_f is not None:
         msg = f"w_f belongs to variant 'concatenation' alone, got one for {variant!r}"
         raise ValueError(msg)
+    for name, x in arrays.items():
+        if name != "w_f":
+            check_array(name, x, unmask="leave keys out through mask=")
     check_alike(arrays, complex_too=True)
     for name, x in arrays.items():
         check_rank(name, x, {"theta": "B N D", "phi": "B M D", "g": "B M E", "w_f": "2D"}[name])

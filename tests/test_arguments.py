@@ -49,9 +49,18 @@ def test_what_is_no_array_is_refused(x):
         arguments.check_array("x", x)
 
 
-def test_a_masked_array_is_refused_with_the_way_to_mask():
-    with pytest.raises(TypeError, match="x must be a plain array, got numpy MaskedArray; pass a mask through mask="):
+def test_a_masked_array_is_refused_with_the_way_to_fill_it():
+    with pytest.raises(TypeError, match=r"x must be a plain array, got numpy MaskedArray; .*: x.filled\(value\)"):
         arguments.check_array("x", np.ma.array([1.0]))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
+def test_a_foreign_byte_order_is_refused_with_the_cast_to_write(dtype):
+    x = np.ones(2, np.dtype(dtype).newbyteorder("S"))
+    with pytest.raises(TypeError, match=r"x must have the byte order of this machine, got [<>].*; convert") as error:
+        arguments.check_floating("x", x, complex_too=True)
+    cast = str(error.value).partition("convert it first: ")[2]
+    arguments.check_floating("x", eval(cast, {"x": x}), complex_too=True)
 
 
 def test_a_missing_batch_axis_gets_the_index_that_adds_it():

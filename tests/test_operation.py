@@ -501,8 +501,23 @@ BAD_OPERATION = {
         "gaussian",
         {"theta": np.ma.array(FULL["theta"])},
         TypeError,
-        "theta must be a plain array, got numpy MaskedArray; pass a mask through mask=",
+        "theta must be a plain array, got numpy MaskedArray; leave keys out through mask=",
     ),
+    "w_f masked": (
+        "concatenation",
+        {"w_f": np.ma.array(FULL["w_f"])},
+        TypeError,
+        r"w_f must be a plain array, got numpy MaskedArray; fill it first: w_f.filled\(value\)",
+    ),
+    **{
+        f"{name} of foreign byte order": (
+            "concatenation",
+            {name: x.astype(x.dtype.newbyteorder("S"))},
+            TypeError,
+            rf"{name} must have the byte order of this machine, .*{name}.astype\({name}.dtype.newbyteorder\('='\)\)",
+        )
+        for name, x in FULL.items()
+    },
     "theta a matrix": (
         "gaussian",
         {"theta": np.ones((3, 5)).view(np.matrix)},
@@ -674,6 +689,11 @@ BAD_COTANGENTS = {
     "a shape that would broadcast": (np.ones((1, 3, 1)), ValueError, r"{name} must have .*, got \(1, 3, 1\)"),
     "another precision": (np.ones((2, 3, 3), np.float32), TypeError, "{name} is float32 but {of} is float64"),
     "integers": (np.ones((2, 3, 3), int), TypeError, "{name} must be float32 or float64, got int64"),
+    "foreign byte order": (
+        np.ones((2, 3, 3), np.dtype("f8").newbyteorder("S")),
+        TypeError,
+        "{name} must have the byte order of this machine",
+    ),
 }
 
 

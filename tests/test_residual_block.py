@@ -426,7 +426,12 @@ BAD_X = {
     "a list": ([[1.0]], TypeError, "x must be an array .*, got list"),
     "integers": (np.ones((2, 4, 2, 3, 3), int), TypeError, "x must be float32 or float64, got int64"),
     "float16": (np.ones((2, 4, 2, 3, 3), np.float16), TypeError, r"x must be .*float16.*astype\(x, xp.float32\)"),
-    "masked": (np.ma.array(np.ones((2, 4, 2, 3, 3))), TypeError, "x must be a plain array, got numpy MaskedArray"),
+    "masked": (np.ma.array(np.ones((2, 4, 2, 3, 3))), TypeError, "x must be a plain array, got .*fill it first"),
+    "foreign byte order": (
+        np.ones((2, 4, 2, 3, 3), np.dtype("f8").newbyteorder("S")),
+        TypeError,
+        "x must have the byte order of this machine",
+    ),
     "objects": (np.full((2, 4, 2, 3, 3), None), TypeError, "x must be float32 or float64, got object"),
     "no batch axis": (
         np.ones((4, 2, 3, 3)),
@@ -512,6 +517,11 @@ BAD_PARAMS = {
         lambda p: p | {"bn.running_mean": np.zeros(4, int)},
         TypeError,
         r"params\['bn.running_mean'\] must be float32 or float64, got int64",
+    ),
+    "foreign byte order": (
+        lambda p: p | {"g.bias": p["g.bias"].astype(p["g.bias"].dtype.newbyteorder("S"))},
+        TypeError,
+        r"params\['g.bias'\] must have the byte order of this machine",
     ),
     "a nested list": (
         lambda p: p | {"bn.weight": [1.0] * 4},

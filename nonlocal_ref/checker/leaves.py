@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from nonlocal_ref.arguments import FLOATS, Like, check_array, like
+from nonlocal_ref.arguments import FLOATS, Like, check_array, check_byte_order, like
 from nonlocal_ref.backend import BACKENDS, Array, array_namespace, backend_name, dtype_name, from_host, to_numpy
 
 Values = list[np.ndarray]  # one host array per leaf
@@ -104,6 +104,8 @@ def read_leaf(name: str, position: int, key: Any, x: Array) -> Leaf:
     if not floating and array_namespace(x).isdtype(x.dtype, "real floating"):
         msg = f"{name} must be float32 or float64 to be checked, got {dtype_name(x.dtype)}; cast it first"
         raise TypeError(msg)
+    if floating:
+        check_byte_order(name, x)
     values = to_numpy(x)
     if floating and not np.all(np.isfinite(values)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])

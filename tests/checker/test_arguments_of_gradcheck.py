@@ -53,9 +53,10 @@ def test_arrays_of_integers_and_booleans_are_constants():
         ((2.0,), "x is of type float"),
         (({"count": 3},), "x is of type dict"),
         ((np.ones(3, dtype=np.float16),), "x must be float32 or float64"),
-        ((np.ma.ones(3),), "x must be a plain array"),
+        ((np.ma.ones(3),), "x must be a plain array.* fill it first: x.filled"),
+        ((np.ones(3, np.dtype("f8").newbyteorder("S")),), "x must have the byte order of this machine"),
     ],
-    ids=["nothing", "integers", "list", "number", "dict without arrays", "float16", "masked"],
+    ids=["nothing", "integers", "list", "number", "dict without arrays", "float16", "masked", "byte order"],
 )
 def test_what_cannot_be_differentiated_by_is_a_type_error(args, told):
     with pytest.raises(TypeError, match=told):

@@ -171,7 +171,8 @@ IMAGE = np.zeros((6, 6))
 WRONG_KINDS = {
     "list": ([[1.0, 2.0]], {}, "image must be an array"),
     "number": (1.0, {}, "image must be an array"),
-    "masked": (np.ma.zeros((3, 3)), {}, "image must be a plain array"),
+    "masked": (np.ma.zeros((3, 3)), {}, "image must be a plain array.* fill it first: image.filled"),
+    "byte-order": (np.zeros((3, 3), np.dtype("f8").newbyteorder("S")), {}, "image must have the byte order"),
     "uint8": (np.zeros((3, 3), dtype=np.uint8), {}, r"float64\) / 255"),
     "uint16": (np.zeros((3, 3), dtype=np.uint16), {}, r"float64\) / 65535"),
     "int64": (np.zeros((3, 3), dtype=np.int64), {}, "the value that stands for white"),
