@@ -140,6 +140,13 @@ def check_integer(name: str, value: Any, *, least: int) -> int:
     return int(value)
 
 
+def check_rng(rng: Any) -> np.random.Generator:
+    """The generator given, or one from a seed or, for None, from the system's entropy; anything else is refused."""
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    return np.random.default_rng(check_integer("rng", rng, least=0))
+
+
 def check_number(name: str, value: Any, fits: Callable[[float], bool], what_fits: str) -> float:
     """Refuse what is not a real number for which ``fits`` holds (NaN fits nothing)."""
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer, check_number
+from nonlocal_ref.arguments import check_choice, check_integer, check_number, check_rng
 from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS
 
 NORMS = ("batch", "affine", None)
@@ -273,7 +273,9 @@ def init_params(config: BlockConfig, rng: np.random.Generator | int | None = Non
     Raises
     ------
     TypeError
-        If ``config`` is not a `BlockConfig`, or ``rng`` is nothing a generator can be made of.
+        If ``config`` is not a `BlockConfig`, or ``rng`` is not a generator, an integer or None.
+    ValueError
+        If ``rng`` is negative.
 
     Notes
     -----
@@ -291,7 +293,7 @@ def init_params(config: BlockConfig, rng: np.random.Generator | int | None = Non
     (array([0., 0.]), array([1., 1.]))
     """
     shapes = param_shapes(config)
-    generator = np.random.default_rng(rng)
+    generator = check_rng(rng)
     zeros = {"bn.weight", "bn.bias", "bn.running_mean"} | (set() if config.norm else {"w_z.weight", "w_z.bias"})
 
     def draw(key: str, shape: tuple[int, ...]) -> np.ndarray:

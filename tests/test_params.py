@@ -382,7 +382,14 @@ def test_what_is_no_config_is_refused(function, config):
         function(config)
 
 
-@pytest.mark.parametrize("rng", ["seed", 1.5, -1])
-def test_init_params_refuses_an_rng_that_is_none(rng):
-    with pytest.raises((TypeError, ValueError)):
+@pytest.mark.parametrize(
+    "rng", ["seed", 1.5, True, [1, 2], np.random.RandomState(0), np.random.PCG64(0)], ids=lambda rng: type(rng).__name__
+)
+def test_init_params_refuses_what_is_neither_a_generator_nor_a_seed(rng):
+    with pytest.raises(TypeError, match=rf"rng must be an integer, got .* \({type(rng).__name__}\)"):
         nl.init_params(nl.BlockConfig(4), rng)
+
+
+def test_init_params_refuses_a_negative_seed():
+    with pytest.raises(ValueError, match="rng must be at least 0, got -1"):
+        nl.init_params(nl.BlockConfig(4), -1)
