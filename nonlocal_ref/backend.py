@@ -79,7 +79,10 @@ def lower_at(lowest: Array, region: Any, value: Array) -> Array:
     """Take the minimum of ``lowest[region]`` and ``value``: in place, except for JAX's immutable arrays."""
     if is_jax_array(lowest):
         return lowest.at[region].min(value)
-    lowest[region] = array_namespace(lowest).minimum(lowest[region], value)
+    before = lowest[region]
+    if is_torch_array(lowest):  # autograd keeps what the minimum was taken of, and refuses to find it changed
+        before = before.clone()
+    lowest[region] = array_namespace(lowest).minimum(before, value)
     return lowest
 
 

@@ -108,7 +108,10 @@ def non_local_means(
     small `h` then gives the value of that candidate, not 0 / 0.
 
     NaN and inf: in the shift form they reach the pixels whose window, widened by half a patch, contains them, and no
-    others.  In the global form they reach all.  Differences must keep below 1e19 h in float32 and 1e154 h in float64.
+    others.  In the global form they reach all.
+
+    Squares have limits.  Differences must keep below 1e19 h in float32 and 1e154 h in float64, or below 6e4 and 1e38,
+    whichever is more; those below 1e-33 and 1e-269 count as none, which only an h of that size can see.
 
     The global form loses digits as the values, less their mean, grow against h: its logits are of size |P|² / h².
 

@@ -18,8 +18,9 @@ import math
 
 from nonlocal_ref.backend import Array, array_namespace, device
 from nonlocal_ref.denoise.patches import patch_embedding
-from nonlocal_ref.denoise.settings import Settings, inverse_bandwidth, reach
+from nonlocal_ref.denoise.settings import Settings, largest, reach
 from nonlocal_ref.operation import nonlocal_op
+from nonlocal_ref.ops import constant
 
 MEMORY_LIMIT = 4 * 2**30  # bytes
 
@@ -53,12 +54,23 @@ def denoising_operands(
     """
     xp = array_namespace(image)
     patches = patch_embedding(image, patch_size=patch_size, patch_weights=patch_weights, padding=padding)
-    scaled = patches * inverse_bandwidth(h, image)
+    scaled = patches * _inverse_bandwidth(h, patches)
     norms = xp.sum(scaled * scaled, axis=-1, keepdims=True)
     theta = xp.concat([math.sqrt(2) * scaled, xp.ones_like(norms)], axis=-1)
     phi = xp.concat([math.sqrt(2) * scaled, -norms], axis=-1)
     g = xp.matrix_transpose(xp.reshape(image, (1, image.shape[0], -1)))
     return theta, phi, g
+
+
+def _inverse_bandwidth(h: float, patches: Array) -> Array:
+    """1 / h as an array of no axes, for a tiny h limited so that the logits, |P / h|², stay numbers.
+
+    The limit is far beyond the point where rounding decides about the weights.
+    """
+    xp = array_namespace(patches)
+    top = largest(patches)
+    size = xp.maximum(xp.max(xp.abs(patches)), constant(top**-0.5, patches))
+    return xp.minimum(constant(min(1 / h, top), patches), top**0.375 / size)
 
 
 def window_mask(image: Array, *, patch_distance: tuple[int, ...], center: str = "one") -> Array | None:

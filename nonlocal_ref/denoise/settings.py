@@ -32,9 +32,12 @@ def largest(x: Array) -> float:
     return float(array_namespace(x).finfo(x.dtype).max)
 
 
-def inverse_bandwidth(h: float, x: Array) -> float:
-    """1 / h as a factor for differences of pixels of ``x``, limited so that their squares stay finite.
+def bandwidth_factors(h: float, x: Array) -> tuple[float, float]:
+    """1 / h² in two parts, (before, after): (δ / h)² = (before δ)² after, for differences δ of pixels of ``x``.
 
-    The limit stands for an h of 3.6e-15 in float32 and 1e-115 in float64; h = inf gives 0.
+    The first is 1 / h and the second 1, but for an h below 3.6e-15 in float32 and 1e-115 in float64: then the first
+    stays there, so that the squares of usual differences stay finite, and the second has the rest.  h = inf gives 0.
     """
-    return min(1 / h, float(largest(x) ** 0.375))
+    before = min(1 / h, float(largest(x) ** 0.375))
+    rest = 1 / (h * before) if before < 1 / h else 1.0
+    return before, min(rest * rest, largest(x) / 4)

@@ -12,8 +12,10 @@ from typing import Any
 
 from nonlocal_ref.backend import Array, add_at, array_namespace, device, lower_at
 from nonlocal_ref.denoise.patches import pad, patch_sum
-from nonlocal_ref.denoise.settings import Settings, inverse_bandwidth, largest, reach
+from nonlocal_ref.denoise.settings import Settings, bandwidth_factors, largest, reach
 from nonlocal_ref.ops import constant
+
+NOTHING = -1e4  # exp of it is 0 in every dtype
 
 Offset = tuple[int, ...]
 Region = tuple[Any, ...]
@@ -42,11 +44,12 @@ def denoise_by_shifts(image: Array, settings: Settings, progress: Callable[[int,
             for i, _ in ends:
                 nearest = lower_at(nearest, i, distance)
 
+    _, rest = bandwidth_factors(settings.h, image)
     own = 0 if settings.center == "zero" and offsets else 1  # a pixel without any other candidate keeps its value
     numerator = image * own
     denominator = xp.full(shape, own, dtype=image.dtype, device=device(image))
     for ends, distance in distances():
-        for (i, j), w in zip(ends, weights_at(ends, distance, nearest), strict=True):
+        for (i, j), w in zip(ends, weights_at(ends, distance, nearest, rest), strict=True):
             numerator = add_at(numerator, i, w * image[j])
             denominator = add_at(denominator, i, w)
     return numerator / denominator
@@ -67,15 +70,15 @@ def both_ends(shape: tuple[int, ...], offset: Offset) -> list[tuple[Region, Regi
 
 
 def patch_distances(padded: Array, offset: Offset, settings: Settings) -> Array:
-    """max(d²_ij - 2σ², 0) / h² for every i whose j = i + offset is inside.
+    """max(d²_ij - 2σ², 0) / h² for every i whose j = i + offset is inside; for a tiny h, that part of it which fits.
 
     The factors 1 / h², 1 / C and, for flat patches, 1 / (pixels in a patch) enter before the square: nothing overflows
-    that need not, and h = inf is no special case.
+    that need not, and h = inf is no special case.  What is left of 1 / h² then enters in `weights_at`.
     """
     xp = array_namespace(padded)
     channels, *shape = padded.shape
     samples = channels * (math.prod(settings.patch_size) if settings.patch_weights == "flat" else 1)
-    inverse_h = inverse_bandwidth(settings.h, padded)
+    inverse_h, _ = bandwidth_factors(settings.h, padded)
     (here, there), _ = both_ends(tuple(shape), offset)
     difference = (padded[there] - padded[here]) * (inverse_h / math.sqrt(samples))
     squares = xp.sum(difference * difference, axis=0)
@@ -86,9 +89,18 @@ def patch_distances(padded: Array, offset: Offset, settings: Settings) -> Array:
     return xp.maximum(distance - noise, constant(0, distance))
 
 
-def weights_at(ends: list[tuple[Region, Region]], distance: Array, nearest: Array | None) -> list[Array]:
-    """exp(-(distance - nearest_i)) for each end i of the pairs; one and the same if the nearest is the centre."""
-    xp = array_namespace(distance)
+def weights_at(
+    ends: list[tuple[Region, Region]], distance: Array, nearest: Array | None, rest: float = 1.0
+) -> list[Array]:
+    """exp((nearest_i - distance) rest) for each end i of the pairs; one and the same if the nearest is the centre."""
     if nearest is None:
-        return [xp.exp(-distance)] * 2
-    return [xp.exp(nearest[i] - distance) for i, _ in ends]
+        return [_exp_of_multiple(-distance, rest)] * 2
+    return [_exp_of_multiple(nearest[i] - distance, rest) for i, _ in ends]
+
+
+def _exp_of_multiple(x: Array, factor: float) -> Array:
+    """exp(factor x) for x <= 0, where factor x may be beyond all numbers."""
+    xp = array_namespace(x)
+    if factor == 1:  # as good as always
+        return xp.exp(x)
+    return xp.exp(xp.maximum(x, constant(NOTHING / factor, x)) * factor)

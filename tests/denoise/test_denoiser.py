@@ -86,6 +86,22 @@ def test_jax_arrays_which_cannot_be_written_to(options, rng):
     assert_ratio(to_numpy(denoised), expected, 8 * magnitude, EPS32)  # 8: the logits of the global form, as above
 
 
+@every_option
+def test_pytorch_can_differentiate_it(shape, options, rng):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    image = torch.tensor(normal(rng, *shape), requires_grad=True)
+    # sigma makes kinks, but none of these distances comes near one
+    assert torch.autograd.gradcheck(lambda x: nl.non_local_means(x, **options), [image], fast_mode=True)
+
+
+@pytest.mark.parametrize("center", ["one", "max", "zero"])
+def test_pytorch_can_differentiate_every_center(center, rng):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    image = torch.tensor(normal(rng, 8), requires_grad=True)
+    options = {"patch_size": 3, "patch_distance": 2, "h": 1.0, "center": center}
+    assert torch.autograd.gradcheck(lambda x: nl.non_local_means(x, **options), [image])
+
+
 def test_the_result_is_a_new_array():
     image = np.ones((3, 4))
     for options in ({}, {"patch_distance": 0}, {"method": "global"}, {"center": "zero", "patch_distance": 0}):

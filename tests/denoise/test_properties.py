@@ -141,6 +141,42 @@ def test_a_small_unit_in_float32_is_no_small_h(rng):
         np.testing.assert_allclose(denoised, expected * np.float32(2.0**-40), rtol=1e-5)  # 25 / h² eps at most
 
 
+@pytest.mark.parametrize("center", ["one", "max", "zero"])
+@pytest.mark.parametrize(("dtype", "units"), [(np.float32, [50, 66, 100]), (np.float64, [400, 700, 850])])
+def test_the_formula_holds_for_an_h_near_the_smallest_numbers(dtype, units, center, rng):
+    image = rng.random((6, 5)).astype(dtype)
+    options = {"patch_size": 3, "patch_distance": 2, "center": center}
+    expected = nl.non_local_means(image, h=0.3, sigma=0.1, **options)
+    for power in units:
+        unit = 2.0**-power  # exact, so that nothing else can differ
+        denoised = nl.non_local_means(image * dtype(unit), h=0.3 * unit, sigma=0.1 * unit, **options)
+        np.testing.assert_allclose(denoised / dtype(unit), expected, rtol=30 * np.finfo(dtype).eps / 0.3**2)
+
+
+@pytest.mark.parametrize("center", ["one", "zero"])
+@pytest.mark.parametrize(("dtype", "units"), [(np.float32, [50, 66, 100]), (np.float64, [400, 700, 850])])
+def test_it_holds_in_the_global_form_too(dtype, units, center, rng):
+    image = rng.random((6, 5)).astype(dtype)
+    options = {"patch_size": 3, "patch_distance": 2, "center": center, "method": "global"}
+    expected = nl.non_local_means(image, h=0.3, **options)
+    for power in units:
+        unit = 2.0**-power
+        denoised = nl.non_local_means(image * dtype(unit), h=0.3 * unit, **options)
+        # logits of 3 |P|² / h² instead of distances, as in the bridge
+        np.testing.assert_allclose(denoised / dtype(unit), expected, rtol=90 * np.finfo(dtype).eps / 0.3**2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("h", [1e-30, 1e-300, 5e-324])
+@pytest.mark.parametrize("method", ["shift", "global"])
+def test_a_tiny_h_gives_numbers_and_no_warning(dtype, h, method, rng):
+    image = 255 * rng.random((6, 5)).astype(dtype)
+    for center in ("one", "zero"):
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            denoised = nl.non_local_means(image, h=h, patch_distance=2, center=center, method=method)
+        assert np.all(np.isfinite(denoised))
+
+
 # ---- who sees whom
 
 
