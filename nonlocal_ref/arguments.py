@@ -117,9 +117,15 @@ def check_rank(name: str, x: Array, letters: str) -> None:
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Refuse a value that is not one of the choices; the message lists them."""
     options = tuple(choices)
-    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
+    if not is_choice(value, options):
         msg = f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}"
         raise ValueError(msg)
+
+
+def is_choice(value: Any, choices: Iterable[Any]) -> bool:
+    """Whether a value is one of the choices; True is not 1, and NumPy's scalars are what they hold."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return any(plain is option or (type(plain) is type(option) and plain == option) for option in choices)
 
 
 def check_callable(name: str, value: Any, call: str) -> None:
@@ -152,7 +158,12 @@ def check_number(name: str, value: Any, fits: Callable[[float], bool], what_fits
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"{name} must be a number, got {value!r} ({type(value).__name__})"
         raise TypeError(msg)
-    if not fits(float(value)):
+    try:
+        number = float(value)
+    except OverflowError as error:  # of an integer or a fraction, which know no bounds
+        msg = f"{name} must be {what_fits}, got a number that no float holds"
+        raise ValueError(msg) from error
+    if not fits(number):
         msg = f"{name} must be {what_fits}, got {value!r}"
         raise ValueError(msg)
-    return float(value)
+    return number

@@ -63,7 +63,8 @@ def nonlocal_op(
         mask.
     workers : int, optional
         Threads for the tiled form, with the BLAS limited to one thread each; 1 means no Python threads and the BLAS as
-        it is; None lets `plan` decide.  On a GPU it is ignored: threads would only queue up for the device.
+        it is; None lets `plan` decide.  For NumPy alone: other libraries have threads of their own, and on a GPU
+        threads would only queue up for the device, so there it is ignored.
     tap : callable, optional
         Called as tap(name, array) with "logits", "max", "exp", "sum" (softmax variants), "weights" (f / C(x)), "y".
         The tap never changes the method: the fast forms have "y" alone to show.

@@ -133,7 +133,7 @@ class BlockConfig:
 
     def _check_kernel(self) -> None:
         kernel: Any = self.subsample
-        if isinstance(kernel, bool):
+        if isinstance(kernel, (bool, np.bool_)):
             return
         if not isinstance(kernel, tuple):
             msg = f"subsample must be a bool or a tuple of integers, got {kernel!r}"

@@ -1,5 +1,7 @@
 """The checks at the public edges: TypeError for the wrong kind of thing, ValueError for a wrong shape or value."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,17 @@ def test_true_is_no_one():
         arguments.check_choice("dims", True, (1, 2))
 
 
+@pytest.mark.parametrize("value", [np.str_("a"), np.int64(3), np.uint8(3), np.True_])
+def test_a_scalar_of_numpy_is_the_choice_it_holds(value):
+    arguments.check_choice("name", value, ("a", 3, True))
+
+
+@pytest.mark.parametrize("value", [np.True_, np.float64(1), np.str_("1"), np.int64(2)])
+def test_a_scalar_of_numpy_is_no_other_choice(value):
+    with pytest.raises(ValueError, match="dims must be one of 1, got "):
+        arguments.check_choice("dims", value, (1,))
+
+
 def test_none_can_be_a_choice():
     arguments.check_choice("norm", None, ("batch", None))
 
@@ -126,6 +139,12 @@ def test_numbers_of_any_library_are_taken_and_become_float(value):
 def test_a_number_that_does_not_fit_is_refused_with_what_fits(value):
     with pytest.raises(ValueError, match="h must be positive, got "):
         arguments.check_number("h", value, lambda number: number > 0, "positive")
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), Fraction(10**400)], ids=["integer", "negative", "fraction"])
+def test_a_number_beyond_all_floats_is_refused_by_name(value):
+    with pytest.raises(ValueError, match="h must be finite, got a number that no float holds"):
+        arguments.check_number("h", value, lambda number: True, "finite")
 
 
 @pytest.mark.parametrize("value", ["1", None, True, 1j, [1.0], np.ones(1)])

@@ -614,6 +614,7 @@ BAD_OPERATION = {
     "scale complex": ("gaussian", {"scale": 1j}, TypeError, r"scale must be a number, got 1j \(complex\)"),
     "scale boolean": ("gaussian", {"scale": True}, TypeError, r"scale must be a number, got True \(bool\)"),
     "scale NaN": ("gaussian", {"scale": float("nan")}, ValueError, "scale must be finite, got nan"),
+    "scale beyond floats": ("gaussian", {"scale": 10**400}, ValueError, "scale must be finite, got a number that no"),
     "scale infinite": ("gaussian", {"scale": float("inf")}, ValueError, "scale must be finite, got inf"),
     "mask a list": ("gaussian", {"mask": [True]}, TypeError, "mask must be an array .*, got list"),
     "mask of numbers": ("gaussian", {"mask": np.ones((2, 3, 4))}, TypeError, "mask must be boolean .*, got float64"),

@@ -43,6 +43,17 @@ def test_the_defaults_are_the_papers_text():
     }
 
 
+def test_options_may_be_scalars_of_numpy():
+    plain = nl.BlockConfig(4, variant="gaussian", dims=2, subsample=True, bias=False)
+    numpys = nl.BlockConfig(
+        np.int64(4), variant=np.str_("gaussian"), dims=np.int64(2), subsample=np.True_, bias=np.False_
+    )
+    assert numpys == plain
+    assert hash(numpys) == hash(plain)
+    assert nl.param_shapes(numpys) == nl.param_shapes(plain)
+    assert numpys.kernel == plain.kernel
+
+
 def test_a_config_cannot_be_changed_and_can_be_a_key():
     config = nl.BlockConfig(4)
     with pytest.raises(dataclasses.FrozenInstanceError):

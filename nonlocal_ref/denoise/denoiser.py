@@ -11,6 +11,7 @@ from nonlocal_ref.arguments import (
     check_floating,
     check_integer,
     check_number,
+    is_choice,
 )
 from nonlocal_ref.backend import Array, array_namespace, device, dtype_name
 from nonlocal_ref.denoise.global_form import MEMORY_LIMIT, denoise_globally, memory_needed
@@ -228,7 +229,7 @@ def _check_option(name: str, value: Any, choices: tuple[str, ...]) -> str:
 
 def _check_built(name: str, value: Any, built: tuple[Any, ...]) -> None:
     """Refuse what may come but is not there yet, and say what is there."""
-    if not any(type(value) is type(option) and value == option for option in built):
+    if not is_choice(value, built):
         msg = f"{name}={value!r} is not built yet; there is {' and '.join(map(repr, built))}"
         raise ValueError(msg)
 

@@ -241,6 +241,7 @@ WRONG_VALUES = {
     "window": (IMAGE, {"window": "padded"}, "window='padded' is not built yet; there is 'clipped'"),
     "aggregation": (IMAGE, {"aggregation": "patch"}, "aggregation='patch' is not built yet; there is 'pixel'"),
     "workers": (IMAGE, {"workers": 2}, "workers=2 is not built yet; there is None and 1"),
+    "h-beyond-floats": (IMAGE, {"h": 10**400}, "h must be greater than 0, got a number that no float holds"),
     "workers-bool": (IMAGE, {"workers": True}, "workers=True is not built yet"),
     "global-sigma": (IMAGE, {"method": "global", "sigma": 0.1}, "method='global' needs sigma=0"),
     "global-max": (IMAGE, {"method": "global", "center": "max"}, "method='global' needs center 'one' or 'zero'"),
