@@ -94,7 +94,8 @@ def non_local_means(
     ValueError
         If the number of axes, a size, `h`, `sigma` or an option does not fit, or is not built yet; if
         ``method="global"`` is asked for with `sigma` > 0 or center "max", which no inner product can express, or for an
-        image whose N x N matrices need more than 4 GiB.
+        image whose N x N matrices need more than 4 GiB; or if patches more than twice as large as the image would pad
+        it to more than that.
 
     Notes
     -----
@@ -163,6 +164,7 @@ def non_local_means(
     _check_built("workers", workers, (None, 1))
     check_choice("method", method, METHODS)
     check_callable("progress", progress, "progress(done, total)")
+    _check_padding(image, settings, channels_at)
     if method == "global":
         _check_global(image, settings, channels_at)
 
@@ -231,6 +233,21 @@ def _check_built(name: str, value: Any, built: tuple[Any, ...]) -> None:
     """Refuse what may come but is not there yet, and say what is there."""
     if not is_choice(value, built):
         msg = f"{name}={value!r} is not built yet; there is {' and '.join(map(repr, built))}"
+        raise ValueError(msg)
+
+
+def _check_padding(image: Array, settings: Settings, channels_at: int | None) -> None:
+    """Refuse patches that are larger than the image, and so large that the image with its padding does not fit."""
+    shape = tuple(size for axis, size in enumerate(image.shape) if axis != channels_at)
+    padded = [size + patch - 1 for size, patch in zip(shape, settings.patch_size, strict=True)]
+    channels = 1 if channels_at is None else image.shape[channels_at]
+    needed = math.prod(padded) * channels * array_namespace(image).finfo(image.dtype).bits // 8
+    larger = any(patch > 2 * size for size, patch in zip(shape, settings.patch_size, strict=True))
+    if 0 not in image.shape and larger and needed > MEMORY_LIMIT:
+        msg = (
+            f"patch_size {settings.patch_size} pads an image of shape {tuple(image.shape)} to {needed // 2**30} GiB, "
+            f"the limit is {MEMORY_LIMIT // 2**30} GiB; patches need not be larger than the image"
+        )
         raise ValueError(msg)
 
 

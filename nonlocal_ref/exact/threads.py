@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -78,4 +79,10 @@ def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item], w
     borders = [len(items) * k // count for k in range(count + 1)]
     runs = [items[start:stop] for start, stop in pairwise(borders)]
     with one_blas_thread(), ThreadPoolExecutor(count) as pool:
-        return list(pool.map(work, runs))
+        return list(pool.map(_as_here(work), runs))
+
+
+def _as_here(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    """The same work with the context variables of this thread, np.errstate among them, in whichever thread it runs."""
+    context = copy_context()
+    return lambda item: context.copy().run(work, item)  # a context can be entered by one thread at a time

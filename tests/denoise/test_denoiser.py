@@ -221,6 +221,13 @@ WRONG_VALUES = {
     "patch-size-zero": (IMAGE, {"patch_size": 0}, "patch_size must be at least 1"),
     "patch-size-negative": (IMAGE, {"patch_size": -3}, "patch_size must be at least 1"),
     "patch-size-count": (IMAGE, {"patch_size": (3, 3, 3)}, "one per spatial axis, 2 of them"),
+    "patch-size-beyond-memory": (
+        IMAGE,
+        {"patch_size": 10**9 + 1},
+        r"patch_size \(1000000001, .* pads an image of shape",
+    ),
+    "patch-size-beyond-memory-on-an-axis": (IMAGE, {"patch_size": (1, 10**400 + 1)}, "pads an image of shape"),
+    "patch-size-beyond-memory-globally": (IMAGE, {"patch_size": 10**9 + 1, "method": "global"}, "pads an image of"),
     "patch-distance-negative": (IMAGE, {"patch_distance": -1}, "patch_distance must be at least 0"),
     "patch-distance-count": (IMAGE, {"patch_distance": (1,)}, "one per spatial axis, 2 of them"),
     "patch-distance-counts-no-channels": (

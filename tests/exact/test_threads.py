@@ -37,6 +37,18 @@ def test_more_workers_than_items_are_not_started():
     assert share_out(list, range(2), 5) == [[0], [1]]
 
 
+def test_the_error_state_of_the_caller_holds_in_every_thread():
+    with np.errstate(over="raise"):
+        assert share_out(lambda run: np.geterr()["over"], range(4), 2) == ["raise", "raise"]
+    assert share_out(lambda run: np.geterr()["over"], range(4), 2) == [np.geterr()["over"]] * 2
+
+
+def test_an_overflow_that_the_caller_wants_raised_is_raised_with_threads_too():
+    theta, phi, g = np.full((1, 8, 1), 1e200), np.full((1, 8, 1), 1e200), np.ones((1, 8, 1))
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        nl.nonlocal_op("gaussian", theta, phi, g, method="tiled", workers=2)
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_same_call_gives_the_same_bits_every_time(workers, rng):
     arrays, dy = draw(rng, "gaussian", (2, 40, 50, 4, 3))
