@@ -111,7 +111,7 @@ def plan(
         Whether there is a mask: the tiled form takes one, for (4) and (5) it leaves the dense form alone.
     workers : int, optional
         Threads for the tiled form; None lets the plan decide.  The other forms have no tiles to share, and on a GPU
-        threads would only queue up for the device: there it is 1.
+        threads would only queue up for the device, and other libraries on the CPU have their own: there it is 1.
     memory_limit : int, optional
         Bytes on top of arguments and results that must not be exceeded.
     method : {"auto", "dense", "tiled", "reassociated", "sorted"}
