@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place under another name, then renamed."""
+"""The files of a command: refused in one line before anything is computed, then there whole or not at all."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,18 +6,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nonlocal_ref.cli.usage import fail
+from nonlocal_ref.machine.whole_files import behind_links, check_writable, write_whole
 
 
 def check_file(command: str, argument: str, path: Path) -> None:
     """Leave with one line where a file cannot be written, before anything is computed."""
-    if path.is_dir():
-        fail(command, f"argument {argument}: must be a file to write, got the folder {str(path)!r}")
-    if not path.parent.is_dir():
-        fail(command, f"argument {argument}: must be in a folder that exists, got {str(path)!r}")
-    probe = _beside(path)
     try:
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        if path.is_dir():
+            fail(command, f"argument {argument}: must be a file to write, got the folder {str(path)!r}")
+        if not behind_links(path).parent.is_dir():
+            fail(command, f"argument {argument}: must be in a folder that exists, got {str(path)!r}")
+        check_writable(path)
     except OSError as error:
         fail(command, f"argument {argument}: must be writable, got {str(path)!r}: {error.strerror}", error)
 
@@ -43,20 +42,9 @@ def output_folder(command: str, argument: str, folder: Path, names: Iterable[str
 
 
 def write_files(command: str, argument: str, contents: Mapping[Path, bytes]) -> None:
-    """Write all files, then give them their names; an error or an interruption leaves nothing half-written."""
-    parts = {path: _beside(path) for path in contents}
+    """Write all files, or leave with one line and nothing half-written."""
     try:
-        for path, part in parts.items():
-            part.write_bytes(contents[path])
-        for path, part in parts.items():
-            part.replace(path)
+        write_whole(contents)
     except OSError as error:
-        fail(command, f"argument {argument}: cannot write {error.filename!r}: {error.strerror}", error)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    """A hidden name in the same folder, so that renaming is one step of the file system."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+        name = error.filename or ", ".join(map(str, contents))  # a full device and a broken pipe come without one
+        fail(command, f"argument {argument}: cannot write {name!r}: {error.strerror}", error)

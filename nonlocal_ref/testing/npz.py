@@ -39,17 +39,6 @@ def _member(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file that is there whole or not at all: beside its place under another name, then renamed."""
-    place = Path(path)
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(place)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def read_npz(path: str | os.PathLike[str], text: str | None = None) -> tuple[dict[str, np.ndarray], str | None]:
     """All arrays of an .npz file, and the text of one further member.
 

@@ -10,7 +10,8 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.backend import to_numpy
-from nonlocal_ref.testing.npz import npz_bytes, read_npz, write_whole
+from nonlocal_ref.machine.whole_files import write_whole
+from nonlocal_ref.testing.npz import npz_bytes, read_npz
 
 ENDINGS = (".npz", ".safetensors")
 
@@ -60,7 +61,7 @@ def save_weights(path: str | os.PathLike[str], arrays: Mapping[Any, Any]) -> Non
             msg = f"{name} must hold numbers, got {host.dtype}"
             raise TypeError(msg)
         hosts[name] = np.array(host, dtype=host.dtype.newbyteorder("="), order="C")
-    write_whole(path, npz_bytes(hosts) if ending == ".npz" else _safetensors().save(hosts))
+    write_whole({Path(path): npz_bytes(hosts) if ending == ".npz" else _safetensors().save(hosts)})
 
 
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from nonlocal_ref.machine.whole_files import write_whole
 from nonlocal_ref.testing.magnitudes import LIMIT, Values
-from nonlocal_ref.testing.npz import npz_bytes, write_whole
+from nonlocal_ref.testing.npz import npz_bytes
 from nonlocal_ref.vectors.cases import Case, all_cases
 from nonlocal_ref.vectors.computation import Outputs, compute_outputs, draw_inputs
 
@@ -54,7 +55,7 @@ def write_vectors(path: str | os.PathLike[str]) -> None:
     if Path(path).suffix != ".npz":
         msg = f"path must end in .npz, got {os.fspath(path)!r}"
         raise ValueError(msg)
-    write_whole(path, vectors_bytes(all_cases()))
+    write_whole({Path(path): vectors_bytes(all_cases())})
 
 
 def vectors_bytes(cases: Iterable[Case]) -> bytes:
