@@ -6,8 +6,8 @@ must not undo or keep each other's, so entering and leaving are counted under a 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from itertools import pairwise
@@ -68,21 +68,34 @@ class _OneBlasThread:
 one_blas_thread = _OneBlasThread()
 
 
-def share_out(work: Callable[[Sequence[Item]], Result], items: Sequence[Item], workers: int) -> list[Result]:
+def share_out(work: Callable[[Iterable[Item]], Result], items: Sequence[Item], workers: int) -> list[Result]:
     """Cut ``items`` into one run of neighbours a worker and return work(run) for each, in order.
 
-    The cut does not depend on timing, so neither do the results.
+    The cut does not depend on timing, so neither do the results.  After an error or Ctrl-C no run begins another item.
     """
     count = min(workers, len(items))
     if count <= 1:
         return [work(items)]
     borders = [len(items) * k // count for k in range(count + 1)]
     runs = [items[start:stop] for start, stop in pairwise(borders)]
+    over = threading.Event()
     with one_blas_thread(), ThreadPoolExecutor(count) as pool:
-        return list(pool.map(_as_here(work), runs))
+        try:
+            return list(pool.map(_as_here(lambda run: work(_until(over, run))), runs))
+        except BaseException:
+            over.set()  # leaving the pool waits for its threads
+            raise
 
 
 def _as_here(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
     """The same work with the context variables of this thread, np.errstate among them, in whichever thread it runs."""
     context = copy_context()
     return lambda item: context.copy().run(work, item)  # a context can be entered by one thread at a time
+
+
+def _until(over: threading.Event, items: Iterable[Item]) -> Iterator[Item]:
+    """The items, until it is over."""
+    for item in items:
+        if over.is_set():
+            raise CancelledError
+        yield item

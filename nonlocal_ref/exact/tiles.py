@@ -4,7 +4,7 @@ A tile is a slice of the batch and a slice of the queries; its keys go by slice 
 small, a tile holds several whole ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ def walk(
     Sums are added in tile order, so they do not depend on which thread was faster.
     """
 
-    def run(tiles: Sequence[Tile]) -> list[_Strip]:
+    def run(tiles: Iterable[Tile]) -> list[_Strip]:
         strips: list[_Strip] = []
         for tile in tiles:
             pieces, sums = function(tile)

@@ -1,6 +1,9 @@
 """Threads change the time a call takes, and nothing else."""
 
+import os
+import signal
 import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -134,3 +137,42 @@ def test_memory_stays_far_below_one_n_by_m_matrix_and_within_the_plan(variant, r
     planned = nl.plan(variant, *sizes).peak_bytes
     assert extra < 32 * 2**20
     assert extra < 1.5 * planned + 2**20
+
+
+def test_an_error_in_a_run_leaves_the_rest_of_the_others_undone():
+    failed, done = threading.Event(), []
+
+    def work(run):
+        for item in run:
+            if item == 0:
+                failed.set()
+                msg = "broken tile"
+                raise RuntimeError(msg)
+            assert failed.wait(timeout=30)
+            done.append(item)
+            time.sleep(0.01)
+
+    with pytest.raises(RuntimeError, match="broken tile"):
+        share_out(work, range(1000), 2)
+    assert len(done) < 500
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal to itself")
+def test_ctrl_c_leaves_the_rest_of_all_runs_undone_and_lifts_the_limit():
+    before, done = blas_threads(), []
+
+    def work(run):
+        for item in run:
+            if item == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            done.append(item)
+            time.sleep(0.01)
+
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs beside others ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            share_out(work, range(1000), 2)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert len(done) < 1000
+    assert blas_threads() == before
