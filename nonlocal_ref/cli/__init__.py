@@ -1,8 +1,9 @@
 """The command line, ``nonlocal-ref COMMAND``; one file a command.
 
 Exit codes: 0 done; 1 a number is wrong; 2 the command was asked for something it cannot do, one line on stderr says
-what; 3 a GPU was required and there is none; 130 interrupted.  Libraries that only a command needs are imported inside
-it.
+what; 3 a GPU was required and there is none; 130 interrupted.  Where stdout cannot be written to the files are still
+written, and 0 becomes 2; a reader that leaves early, as ``head`` does, changes nothing.  Libraries that only a command
+needs are imported inside it.
 """
 
 import sys
@@ -14,6 +15,7 @@ from nonlocal_ref.cli.compare_command import add_compare
 from nonlocal_ref.cli.denoise_command import add_denoise
 from nonlocal_ref.cli.doctor_command import add_doctor
 from nonlocal_ref.cli.gradcheck_command import add_gradcheck
+from nonlocal_ref.cli.printing import ended
 from nonlocal_ref.cli.tour_command import add_tour
 from nonlocal_ref.cli.usage import Parser, UsageError
 from nonlocal_ref.cli.vectors_command import add_vectors
@@ -43,15 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = build_parser().parse_args(argv)
-        return int(args.run(args))
+        code = int(args.run(args))
     except UsageError as error:
         print(error, file=sys.stderr)
-        return 2
+        code = 2
     except SystemExit as stop:  # argparse leaves this way after --help and --version
-        return int(stop.code or 0)
+        code = int(stop.code or 0)
     except KeyboardInterrupt:
         print("nonlocal-ref: interrupted", file=sys.stderr)
-        return 130
+        code = 130
+    return ended(code)
 
 
 def build_parser() -> Parser:

@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     show(report)
     if args.json is not None:
         write_files("check", "--json", {args.json: to_json(report, args.what, args.variant).encode()})
-        print(f"written: {args.json}")
+        show(f"written: {args.json}")
     return 0 if report else 1
 
 

@@ -3,15 +3,23 @@
 import argparse
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nonlocal_ref as nl
 from nonlocal_ref.cli.output_files import check_file, write_files
-from nonlocal_ref.cli.progress import optional_bar
+from nonlocal_ref.cli.printing import show
+from nonlocal_ref.cli.progress import Tick, optional_bar
 from nonlocal_ref.cli.usage import UsageError, fail
+from nonlocal_ref.machine.whole_files import is_special
+
+if TYPE_CHECKING:
+    from nonlocal_ref.comparison.comparing import Comparison
 
 NO_GPU = 3
+KEEP = 5.0  # seconds between two reports on the way
 # Without options no case begins after that; the last one and the ceilings take some more.  With a GPU the sizes are
 # larger, and the host is the one that takes long.
 SECONDS = {False: 25.0, True: 150.0}
@@ -20,7 +28,8 @@ DESCRIPTION = """\
 Run the operation on NumPy and on a GPU, and hold every stage and every gradient against float64: same numbers?  how
 much faster, and from which size on?  how much memory?  Where there is no GPU, NumPy is compared with what can stand in
 for one.  Exit codes: 0 every row passes; 1 a row fails, or none could be tried; 2 the request cannot be met;
-3 --require-gpu and there is none; 130 interrupted: the report has what was found until then.
+3 --require-gpu and there is none; 130 interrupted: the report has what was found until then.  The file of --json is
+written on the way as well, with "complete": false.
 """
 
 
@@ -60,13 +69,14 @@ def run(args: argparse.Namespace) -> int:
     """Compare, print, write; an interruption writes what there is."""
     from nonlocal_ref.comparison import to_terminal
     from nonlocal_ref.comparison.comparing import Comparison
+    from nonlocal_ref.comparison.interruption import remembered
     from nonlocal_ref.machine.gpu import find_gpu
 
     if args.diff:
         return show_differences(*args.diff)
     check_files(args)
     if args.require_gpu and not (gpu := find_gpu()):
-        print(f"No GPU found: {gpu.reason}.")
+        show(f"No GPU found: {gpu.reason}.")
         return NO_GPU
     no_wish = args.sizes is None and args.backends is None and not args.require_gpu
     try:
@@ -80,15 +90,15 @@ def run(args: argparse.Namespace) -> int:
         fail("compare", str(error), error)
     comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish else None
     if not comparison.gpu:
-        print(f"No GPU found: {comparison.gpu.reason}.", flush=True)
+        show(f"No GPU found: {comparison.gpu.reason}.")
     try:
-        with optional_bar("compare") as tick:
-            comparison.run(tick)
+        with remembered(), optional_bar("compare") as tick:
+            comparison.run(keeping(args.json, comparison, tick))
     finally:  # whatever happened, what was found is not lost
         report = comparison.report()
         lines = write_report(args, report)
         text = to_terminal(report)
-        print(text if comparison.gpu else text.partition("\n")[2], *lines.written, sep="\n", flush=True)
+        show(text if comparison.gpu else text.partition("\n")[2], *lines.written)
         if lines.troubles:
             fail("compare", "; ".join(lines.troubles))
     return 0 if report["ok"] else 1
@@ -111,6 +121,23 @@ def command_line() -> list[str]:
     return sys.argv[1:] if "compare" in sys.argv[1:2] else ["compare"]
 
 
+def keeping(path: Path | None, comparison: "Comparison", tick: Tick) -> Tick:
+    """The tick; every few seconds it also writes the JSON so far: whoever ends this process by force leaves that."""
+    from nonlocal_ref.comparison import to_json
+
+    written = time.monotonic()
+
+    def tick_and_keep(done: int, total: int) -> None:
+        nonlocal written
+        tick(done, total)
+        if path is not None and not is_special(path) and time.monotonic() - written >= KEEP:  # a pipe gets one report
+            with suppress(UsageError):  # the last report says what was wrong
+                write_files("compare", "--json", {path: to_json(comparison.report()).encode()})
+            written = time.monotonic()
+
+    return tick_and_keep
+
+
 class Lines(NamedTuple):
     """What to say about the files: those written, and those that could not be."""
 
@@ -127,7 +154,7 @@ def write_report(args: argparse.Namespace, report: dict[str, Any]) -> Lines:
         path = getattr(args, option)
         if path is not None:
             try:
-                write_files("compare", f"--{option}", {path: render(report).encode()})
+                write_files("compare", f"--{option}", {path: render(report).encode(errors="replace")})
                 lines.written.append(f"written: {path}")
             except UsageError as error:
                 lines.troubles.append(str(error).partition("error: ")[2])
@@ -148,5 +175,5 @@ def show_differences(*files: Path) -> int:
     except ReportError as error:
         fail("compare", f"argument --diff: {error}", error)
     found = differences(before, after)
-    print(differences_text(found))
+    show(differences_text(found))
     return 1 if found["failing"] else 0

@@ -9,6 +9,7 @@ import nonlocal_ref as nl
 from nonlocal_ref.backend import to_numpy
 from nonlocal_ref.cli.output_files import check_file, write_files
 from nonlocal_ref.cli.picture_file import check_suffix, encode_picture, read_picture
+from nonlocal_ref.cli.printing import show
 from nonlocal_ref.cli.progress import Stages
 from nonlocal_ref.cli.usage import fail, need, number, use_backend, whole_number
 
@@ -83,5 +84,5 @@ def run(args: argparse.Namespace) -> int:
 
     height, width, _ = picture.samples.shape
     took = f"{stages.seconds['denoise']:.1f} s"
-    print(f"{args.input} ({width} x {height}, {picture.mode}), sigma {args.sigma:g}, h {h:g}, {took} -> {args.output}")
+    show(f"{args.input} ({width} x {height}, {picture.mode}), sigma {args.sigma:g}, h {h:g}, {took} -> {args.output}")
     return 0

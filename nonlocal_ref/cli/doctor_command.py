@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from nonlocal_ref.cli.printing import show
+
 DESCRIPTION = """\
 Say what was found and what is missing, whether a GPU is seen and if not why, which BLAS multiplies with which kernels
 and threads, how much memory there is, and how many workers to ask for.
@@ -28,13 +30,14 @@ def run(args: argparse.Namespace) -> int:
     from nonlocal_ref.machine.diagnosis import diagnose, in_words
 
     found = diagnose()
-    print(in_words(found))
+    show(in_words(found))
     if args.deep:
         if all(library["name"] != "openblas" for library in found["blas"]):
-            print("kernels    not measured:", "this is no OpenBLAS" if found["blas"] else "the BLAS is unknown")
+            why = "this is no OpenBLAS" if found["blas"] else "the BLAS is unknown"
+            show(f"kernels    not measured: {why}")
             return 0
         kernels = measure_kernels()
         for kernel in kernels:
-            print(f"kernels    {kernel}")
-        print(f"kernels    {verdict(kernels)}")
+            show(f"kernels    {kernel}")
+        show(f"kernels    {verdict(kernels)}")
     return 0

@@ -109,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
     show(to_terminal(report, every=args.all))
     if args.json is not None:
         write_files("gradcheck", "--json", {args.json: (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()})
-        print(f"written: {args.json}")
+        show(f"written: {args.json}")
     if args.picture is not None:
         from nonlocal_ref.cli.gradcheck.picture import draw
 
         write_files("gradcheck", "--picture", {args.picture: draw(report, args.picture.suffix[1:])})
-        print(f"written: {args.picture}")
+        show(f"written: {args.picture}")
     return 0 if report["ok"] else 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from nonlocal_ref.cli.output_files import output_folder, write_files
 from nonlocal_ref.cli.picture_file import read_picture
+from nonlocal_ref.cli.printing import show
 from nonlocal_ref.cli.progress import Stages
 from nonlocal_ref.cli.tour.photograph import LEAST_SIDE, Photograph, own_photograph, standard_photograph
 from nonlocal_ref.cli.usage import fail, need, use_backend
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     from nonlocal_ref.cli.tour.report import terminal_table
 
-    print(terminal_table(report, str((args.out / "report.html").resolve())))
+    show(terminal_table(report, str((args.out / "report.html").resolve())))
     return 0 if report["ok"] else 1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nonlocal_ref.cli.output_files import check_file
+from nonlocal_ref.cli.printing import show
 from nonlocal_ref.cli.usage import fail
 
 SHOWN = 10  # differences, one line each
@@ -51,7 +52,7 @@ def write(path: Path) -> int:
         fail("vectors", f"argument OUT.npz: {error}", error)
     except OSError as error:
         fail("vectors", f"argument OUT.npz: cannot write {str(path)!r}: {error.strerror}", error)
-    print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    show(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
@@ -65,7 +66,7 @@ def check(path: Path) -> int:
         fail("vectors", f"argument --check: {error}", error)
     except OSError as error:
         fail("vectors", f"argument --check: cannot read {str(path)!r}: {error.strerror}", error)
-    print(report)
+    show(report)
     for difference in report.differences[1:SHOWN]:
-        print(f"  {difference.array}: {difference.what}")
+        show(f"  {difference.array}: {difference.what}")
     return 0 if report else 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import nonlocal_ref as nl
 from nonlocal_ref.arguments import check_integer
+from nonlocal_ref.comparison import interruption
 from nonlocal_ref.comparison.cases import DIRECTIONS, DTYPES, SIZES, Case, Size, check_request
 from nonlocal_ref.comparison.devices import Backend, default_names
 from nonlocal_ref.comparison.environment import describe_environment
@@ -81,22 +82,26 @@ class Comparison:
         steps.sort(key=lambda step: step[1].library == "jax" and step[0].variant == "concatenation")
         last = list(product((backend for backend in self.backends if backend.keeps_time), self.dtypes))
         total = len(steps) + len(last) + 1
+        stop = None if self.seconds is None else self.started + self.seconds
         prepared: dict[str, Prepared | Refused] = {}
         for done, (case, backend, dtype) in enumerate(steps):
             tick(done, total)
+            interruption.check()
             if self.is_over():
                 self.found.rows.append(row_without_numbers(label_of(case, backend, dtype), OVER, failed=False))
                 continue
             key = f"{case.kind} {case.size}"  # the two softmax variants share their oracle; only one is kept
             if key not in prepared:
-                prepared = {key: prepare(case, self.seed)}
+                prepared = {key: prepare(case, self.seed, stop)}
             compare_case(case, backend, dtype, prepared[key], self.directions, self.budget, self.found)
         for done, (backend, dtype) in enumerate(last, start=len(steps)):
             tick(done, total)
+            interruption.check()
             if self.is_over(late=LATE):
                 break
             self.ceilings.append(ceilings_of(backend, dtype))
         tick(total - 1, total)
+        interruption.check()
         on_gpu = [backend.name for backend in self.backends if backend.library == "cupy"]
         if on_gpu and "float32" in self.dtypes:
             self.tf32 = measure_with_tf32(self.variants, self.sizes, self.seed, on_gpu[0])

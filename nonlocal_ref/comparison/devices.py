@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from nonlocal_ref.backend import Array, BackendUnavailableError, load_backend
+from nonlocal_ref.comparison import interruption
 from nonlocal_ref.machine.gpu import Gpu
 from nonlocal_ref.machine.hardware import free_memory
 from nonlocal_ref.machine.software import importable
@@ -51,6 +52,7 @@ class Backend:
 
     def wait(self, arrays: tuple[Array, ...]) -> None:
         """Until these are computed: libraries for GPUs return before that."""
+        interruption.check()
         if self.library == "jax":
             for x in arrays:
                 x.block_until_ready()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nonlocal_ref.comparison import oracle
+from nonlocal_ref.comparison import interruption, oracle
 from nonlocal_ref.comparison.cases import Case
 from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.comparison.environment import without_folders
@@ -18,6 +18,7 @@ from nonlocal_ref.testing.magnitudes import LIMIT, error_ratios
 AS_GOOD = 2.0  # times NumPy float32's own error ratio
 ALWAYS_GOOD = 6.0  # where NumPy's is tiny by chance
 MAY_USE = 0.9  # of the memory that is free
+OVER = "not tried: the time was over before the oracle was done; name backends or sizes to have no limit"
 
 Entry = dict[str, Any]
 
@@ -45,8 +46,8 @@ class Refused(NamedTuple):
     failed: bool
 
 
-def prepare(case: Case, seed: int) -> Prepared | Refused:
-    """Draw the numbers and compute the oracle, if the host's memory is large enough for it."""
+def prepare(case: Case, seed: int, stop: float | None = None) -> Prepared | Refused:
+    """Draw the numbers and compute the oracle, if the host's memory and the time until ``stop`` are enough for it."""
     reason = misfit(
         oracle.bytes_needed(case.size) + bytes_needed(case, "float32", "numpy"), free_memory(), "the oracle"
     )
@@ -54,10 +55,13 @@ def prepare(case: Case, seed: int) -> Prepared | Refused:
         return Refused(reason, failed=False)
     try:
         x = case.draw(seed)
-        exact = oracle.exact_stages(case, x) | oracle.exact_operation(case, x)
+        exact = oracle.exact_stages(case, x) | oracle.exact_operation(case, x, stop)
         subject = Subject(case, Backend("numpy"), "float32", x)
         return Prepared(x, exact, ratios(subject.numbers(subject.both()), exact, "float32"))
+    except oracle.OverTimeError:
+        return Refused(OVER, failed=False)
     except Exception as error:  # the other cases may still go through
+        interruption.check()  # a library may have made an error of its own of Ctrl-C
         return Refused(f"the oracle: {in_one_line(error)}", failed=True)
 
 
@@ -92,6 +96,7 @@ def compare_case(
             found.memory.append(label | memory(subject))
             backend.give_back()
     except Exception as error:  # every library has its own; a report that says so is worth more than none
+        interruption.check()
         found.rows.append(row_without_numbers(label, in_one_line(error), failed=True))
 
 

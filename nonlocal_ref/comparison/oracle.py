@@ -5,11 +5,13 @@ Values and magnitudes, the unit of the error ratio, come together from numbers t
 no dense form could hold have an oracle as well.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from nonlocal_ref.comparison import interruption
 from nonlocal_ref.comparison.cases import Case, Size
 from nonlocal_ref.exact.costs import available_workers
 from nonlocal_ref.exact.threads import share_out
@@ -19,6 +21,10 @@ from nonlocal_ref.testing.rounding import Rounded, given
 
 TILE_PAIRS = 2**18  # pairs a tile: about fifteen float64 arrays of 2 MiB, in each thread
 TILE_ARRAYS = 15
+
+
+class OverTimeError(Exception):
+    """The time that was set is over, and the oracle is not done."""
 
 
 class Exact(NamedTuple):
@@ -39,15 +45,18 @@ def bytes_needed(size: Size) -> int:
     return 8 * ((6 + 2 * workers) * positions + workers * TILE_ARRAYS * max(TILE_PAIRS, size.B * size.M))
 
 
-def exact_operation(case: Case, x: Arrays) -> Exacts:
-    """y, dtheta, dphi, dg (and dw_f)."""
+def exact_operation(case: Case, x: Arrays, stop: float | None = None) -> Exacts:
+    """y, dtheta, dphi, dg (and dw_f); OverTimeError where `time.perf_counter` passes ``stop`` on the way."""
     rows = max(TILE_PAIRS // (case.size.B * case.size.M), 1)
     tiles = [slice(start, start + rows) for start in range(0, case.size.N, rows)]
     workers = available_workers() if importable("threadpoolctl") else 1
 
-    def run(some: Sequence[slice]) -> Total:
+    def run(some: Iterable[slice]) -> Total:
         total = Total()
         for tile in some:
+            interruption.check()
+            if stop is not None and time.perf_counter() > stop:
+                raise OverTimeError
             total.add(of_tile(case, x, tile))
         return total
 

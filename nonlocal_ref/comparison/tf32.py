@@ -33,7 +33,7 @@ def measure_with_tf32(variants: Sequence[str], sizes: Sequence[Size], seed: int,
             done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT, check=False)
         except subprocess.TimeoutExpired:
             return nothing | {"reason": f"not measured: it took longer than {TIMEOUT} s"}
-        if not file.exists():  # it is there whole or not at all, and also where rows fail, as they may with TF32
+        found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"complete": False}
+        if not found["complete"]:  # rows that fail, as they may with TF32, do not end the process early
             return nothing | {"reason": f"not measured: the process ended with {done.returncode}"}
-        found = json.loads(file.read_text(encoding="utf-8"))
     return {"rows": found["rows"], "speed": found["speed"], "reason": ""}

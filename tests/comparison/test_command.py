@@ -1,16 +1,21 @@
 """``nonlocal-ref compare``: exit codes, files, refusals."""
 
+import errno
 import importlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from nonlocal_ref.cli import compare_command, main
-from nonlocal_ref.comparison import tf32, to_json
+from nonlocal_ref.comparison import interruption, measurement, one_case, tf32, to_json
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
 from nonlocal_ref.comparison.measurement import Subject
@@ -21,6 +26,14 @@ from tests.comparison.helpers import small_report
 from tests.comparison.test_reading import broken_report
 
 SMALL = ("compare", "--quick", "--sizes", "2x6x5x4x3", "--backends", "numpy", "--variants", "dot_product")
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal; tests that run side by side ignore it otherwise."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, usual)
 
 
 @pytest.fixture
@@ -111,6 +124,119 @@ def test_an_interruption_writes_what_there_is(capsys, monkeypatch, tmp_path):
     code, _, _ = run(capsys, *SMALL, "--json", tmp_path / "a.json")
     assert code == 130
     assert json.loads((tmp_path / "a.json").read_text())["headline"].startswith("Interrupted. Nothing was compared")
+
+
+def test_an_interruption_that_a_library_drops_ends_the_run_all_the_same(capsys, monkeypatch, tmp_path, ctrl_c):
+    right = Subject.forward
+
+    def dropped(self):
+        with suppress(KeyboardInterrupt):  # as JAX does in its callbacks
+            ctrl_c()
+        return right(self)
+
+    monkeypatch.setattr(Subject, "forward", dropped)
+    code, _, err = run(capsys, *SMALL, "--json", tmp_path / "a.json")
+    assert (code, err) == (130, "nonlocal-ref: interrupted\n")
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert (report["complete"], report["speed"]) == (False, [])
+
+
+def test_an_interruption_that_a_library_reports_as_its_own_error_is_no_row(capsys, monkeypatch, tmp_path, ctrl_c):
+    def its_own(self):
+        try:
+            ctrl_c()
+        except KeyboardInterrupt as error:
+            raise RuntimeError from error
+
+    monkeypatch.setattr(Subject, "forward", its_own)
+    assert run(capsys, *SMALL, "--json", tmp_path / "a.json")[0] == 130
+    assert json.loads((tmp_path / "a.json").read_text())["failed"] == 0
+
+
+def test_ctrl_c_means_what_it_did_before_once_the_command_is_over(capsys, ctrl_c):
+    run(capsys, *SMALL)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    interruption.check()
+
+
+def test_a_program_that_ignores_ctrl_c_goes_on_doing_so():
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruption.remembered():
+            signal.raise_signal(signal.SIGINT)
+            interruption.check()
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def test_the_json_is_there_before_the_run_is_over(capsys, monkeypatch, tmp_path):
+    right, file, seen = measurement.ceilings, tmp_path / "a.json", []
+
+    def look(*arguments):
+        seen.append(json.loads(file.read_text()))
+        return right(*arguments)
+
+    monkeypatch.setattr(compare_command, "KEEP", 0.0)
+    monkeypatch.setattr(one_case, "ceilings", look)
+    assert run(capsys, *SMALL, "--json", file)[0] == 0
+    assert seen
+    assert all(report["rows"] and not report["complete"] for report in seen)
+    assert json.loads(file.read_text())["complete"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are those of POSIX")
+def test_a_pipe_gets_one_report(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(compare_command, "KEEP", 0.0)
+    path, got = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: got.append(json.loads(path.read_text())), daemon=True)
+    reader.start()
+    assert run(capsys, *SMALL, "--json", path)[0] == 0
+    reader.join(timeout=30)
+    assert [report["complete"] for report in got] == [True]
+
+
+class Full(io.StringIO):
+    """A stdout on a device without room."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
+
+    def fileno(self):
+        return self.file.fileno()
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_stdout_that_is_full_is_exit_code_2_and_the_report_is_written(capsys, monkeypatch, tmp_path):
+    with (tmp_path / "stdout").open("w") as file:
+        monkeypatch.setattr(sys, "stdout", Full(file))
+        code = main([*SMALL, "--json", str(tmp_path / "a.json")])
+    assert code == 2
+    message = f"nonlocal-ref: error: cannot write to stdout: {os.strerror(errno.ENOSPC)}\n"
+    assert capsys.readouterr().err == message
+    assert json.loads((tmp_path / "a.json").read_text())["ok"]
+
+
+def test_a_reader_of_stdout_who_leaves_changes_nothing(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "nonlocal_ref", *SMALL, "--json", str(tmp_path / "a.json")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "a.json").read_text())["complete"]
+
+
+def test_a_file_whose_name_the_terminal_cannot_show_is_written(tmp_path):
+    command = [sys.executable, "-m", "nonlocal_ref", *SMALL, "--json", str(tmp_path / "mü.json")]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("m?.json\n")
+    assert json.loads((tmp_path / "mü.json").read_text())["complete"]
 
 
 def test_diff_of_two_reports(capsys, tmp_path):

@@ -95,12 +95,19 @@ def test_a_size_too_large_for_the_host_is_not_even_drawn():
 
 
 def test_an_oracle_that_breaks_fails_its_rows(monkeypatch):
-    def broken(case, x):
+    def broken(case, x, stop):
         raise MemoryError
 
     monkeypatch.setattr(one_case.oracle, "exact_operation", broken)
     row = one_row(compare(["dot_product"], [8], ["float32"], ["numpy"], quick=True), stage="run")
     assert (row["pass"], row["reason"]) == (False, "the oracle: MemoryError: ")
+
+
+def test_an_oracle_that_runs_over_the_time_is_not_tried_and_no_failure(monkeypatch):
+    comparison = Comparison(["dot_product"], [8], ["float32"], ["numpy"], seconds=-100.0)
+    monkeypatch.setattr(comparison, "is_over", lambda late=0.0: False)  # there was time left to begin
+    row = one_row(comparison.run().report(), stage="run")
+    assert (row["pass"], row["reason"]) == (None, one_case.OVER)
 
 
 def test_a_device_lost_in_the_middle_fails_its_row_and_the_run_goes_on(monkeypatch):

@@ -1,5 +1,8 @@
 """The oracle is the equation, tile by tile or at once."""
 
+import math
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,15 @@ def test_tiles_of_any_height_give_the_same(variant, monkeypatch):
     for name, (value, magnitude) in oracle.exact_operation(case, x).items():
         assert tolerances.error_ratio(value, at_once[name].value, magnitude, EPS) <= 4
         np.testing.assert_allclose(magnitude, at_once[name].magnitude, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("stop", "outcome"), [(-math.inf, pytest.raises(oracle.OverTimeError)), (math.inf, nullcontext())]
+)
+def test_the_oracle_stops_when_its_time_is_over(stop, outcome):
+    case = Case("dot_product", SIZE)
+    with outcome:
+        oracle.exact_operation(case, case.draw(0), stop)
 
 
 def test_no_pair_of_the_concatenation_is_near_its_kink():
