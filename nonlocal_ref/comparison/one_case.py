@@ -10,8 +10,8 @@ import numpy as np
 from nonlocal_ref.comparison import interruption, oracle
 from nonlocal_ref.comparison.cases import Case
 from nonlocal_ref.comparison.devices import Backend
-from nonlocal_ref.comparison.environment import without_folders
 from nonlocal_ref.comparison.measurement import Numbers, Subject, ceilings
+from nonlocal_ref.machine.folders import without_folders
 from nonlocal_ref.machine.hardware import free_memory
 from nonlocal_ref.testing.magnitudes import LIMIT, error_ratios
 

@@ -7,6 +7,7 @@
     did OpenBLAS pick the right kernel     blas_kernels.py, which measures in child processes: matrix_product.py
     how many kernels a call starts         launches.py, on a GPU
     writing files, whole or not at all     whole_files.py
+    texts without folders                  folders.py
 
 No names of people or machines, and no folders.
 """

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nonlocal_ref.machine.folders import without_folders
+
 DRIVER = Path("/proc/driver/nvidia/version")
 NEWEST = 13  # CUDA that CuPy has a package for,
 NEEDS = 580  # and the oldest driver it runs on; older drivers take CUDA 12
@@ -125,6 +127,6 @@ def cuda_version(number: int) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The kind of an error and its first line."""
+    """The kind of an error and its first line, without folders: it goes into reports."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
+    return f"{type(error).__name__}: {without_folders(lines[0])}".removesuffix(": ")

@@ -296,3 +296,20 @@ def test_no_gpu_has_a_reason(no_gpu, monkeypatch, tmp_path):
 def test_help_names_the_exit_codes(capsys):
     assert main(["compare", "--help"]) == 0
     assert "3 --require-gpu" in capsys.readouterr().out
+
+
+def test_a_cupy_that_does_not_load_leaves_no_folder_in_any_report(capsys, monkeypatch, tmp_path):
+    right = importlib.import_module
+
+    def broken(name, package=None):
+        if name.endswith("cupy"):
+            raise OSError("/home/alice/env/lib/libnvrtc.so.12: cannot open")
+        return right(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    files = {option: tmp_path / f"report.{option}" for option in ("json", "md", "html")}
+    words = [word for option, file in files.items() for word in (f"--{option}", file)]
+    _, out, _ = run(capsys, *SMALL, *words)
+    for text in (out, *(file.read_text(encoding="utf-8") for file in files.values())):
+        assert "libnvrtc.so.12: cannot open" in text
+        assert "alice" not in text

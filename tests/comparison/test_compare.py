@@ -185,9 +185,10 @@ def test_the_gpu_wins_from_the_size_from_which_on_it_always_does():
 
 def test_the_environment_names_no_folder_and_no_machine(monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "/srv/secret/core")
-    words = ["nonlocal-ref", "compare", "--json=/srv/secret/a.json", "--md", "/srv/secret/b.md"]
+    words = ["nonlocal-ref", "compare", "--json=/srv/secret/a.json", "--md", "secret/b.md"]
+    words += ["--html", "/home/o'secret/the, secret/c d.html"]
     found = Comparison(["dot_product"], [4], ["float32"], ["numpy"], command=words).report()["environment"]
-    assert found["command"] == "nonlocal-ref compare --json=a.json --md b.md"
+    assert found["command"] == "nonlocal-ref compare --json=a.json --md b.md --html 'c d.html'"
     assert "secret" not in json.dumps(found)
     assert {"python", "packages", "processor", "blas", "gpu", "variables", "git_commit"} <= set(found)
     assert "CUPY_TF32" in found["variables"]

@@ -71,6 +71,7 @@ def refuses(*arguments, **options):
             "it sees 0 CUDA devices",
         ),
         (cupy_with(is_available=lambda: True), "the device does not answer (AttributeError"),
+        (OSError("/home/alice/env/lib/libnvrtc.so.12: cannot open"), "(OSError: libnvrtc.so.12: cannot open)"),
     ],
 )
 def test_why_there_is_no_gpu(modules, cupy, reason):

@@ -14,6 +14,7 @@ from nonlocal_ref.cli.gradcheck.cases import Case, all_cases
 from nonlocal_ref.cli.gradcheck.curve import error_over_step
 from nonlocal_ref.cli.gradcheck.summary import headline, largest_errors
 from nonlocal_ref.comparison.devices import Backend
+from nonlocal_ref.machine.folders import without_folders
 from nonlocal_ref.machine.software import package_versions, python_name
 
 SCHEMA, SCHEMA_VERSION = "nonlocal_ref gradcheck", 1  # the number counts up when a key changes its meaning or goes away
@@ -84,7 +85,9 @@ def check_case(case: Case, backend: Backend, dtype: str, request: Request) -> tu
                 case.op, *args, rng=request.seed, mode=request.mode, method=request.method, names=case.names
             )
     except Exception as error:  # a library or a device fails in its own way
-        return [], [{"culprit": "", "message": f"raised {type(error).__name__}: {error}", "report": ""}]
+        return [], [
+            {"culprit": "", "message": f"raised {type(error).__name__}: {without_folders(str(error))}", "report": ""}
+        ]
     left_out = sorted(set(report.constants) - case.constants)
     problems = [{"culprit": problem.culprit, "message": problem.message} for problem in report.problems]
     problems += [{"culprit": name, "message": "gets no gradient"} for name in left_out]
