@@ -56,7 +56,7 @@ BACKENDS = tuple(_NAMESPACES)
 _FLOATING = ("float32", "float64", "complex64", "complex128")
 
 _INSTALL = {
-    "cupy": 'pip install "nonlocal-ref[cuda12]"   (or [cuda13], as the driver asks)',
+    "cupy": 'pip install "cupy-cuda13x[ctk]" (with a driver before 580: "cupy-cuda12x[ctk]")',
     "torch": "pip install torch",
     "jax": "pip install jax",
     "array_api_strict": "pip install array-api-strict",

@@ -237,7 +237,7 @@ def test_a_device_that_is_not_there_is_refused(rng):
 @pytest.mark.parametrize(
     ("library", "line"),
     [
-        ("cupy", r'pip install "nonlocal-ref\[cuda12\]"'),
+        ("cupy", r'pip install "cupy-cuda13x\[ctk\]"'),
         ("torch", "pip install torch"),
         ("jax", "pip install jax"),
         ("array_api_strict", "pip install array-api-strict"),
@@ -254,7 +254,7 @@ def test_cupy_without_a_gpu_is_refused(rng, monkeypatch):
     # importing CuPy succeeds on a machine without a GPU
     fake = SimpleNamespace(__name__="array_api_compat.cupy", cuda=SimpleNamespace(is_available=lambda: False))
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", fake)
-    with pytest.raises(nl.BackendUnavailableError, match=r"no CUDA device is available; .*NVIDIA GPU.*\[cuda12\]"):
+    with pytest.raises(nl.BackendUnavailableError, match=r"no CUDA device is available; .*NVIDIA GPU.*cupy-cuda12x"):
         nl.to_backend(normal(rng, 3), "cupy")
 
 

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 from nonlocal_ref.backend import load_backend
 
+TOUR = "scikit-image matplotlib imageio pillow tqdm jinja2"  # the extra "tour": the package itself is not on PyPI
+
 
 class UsageError(Exception):
     """A command cannot do what it was asked for; str(error) is the line to print."""
@@ -47,14 +49,14 @@ def fail(command: str, message: str, cause: BaseException | None = None) -> NoRe
 
 
 def need(command: str, *modules: str) -> None:
-    """Import the libraries of the extra "tour", or leave with the line that installs them."""
+    """Import libraries of the extra "tour", or leave with the line that installs them all."""
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
             package = module.partition(".")[0]
             why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
-            fail(command, f'{package} {why}; install what it needs with: pip install "nonlocal-ref[tour]"', error)
+            fail(command, f"{package} {why}; install what it needs with: pip install {TOUR}", error)
 
 
 def use_backend(command: str, name: str) -> None:

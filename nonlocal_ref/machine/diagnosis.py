@@ -11,12 +11,12 @@ from nonlocal_ref.machine.software import blas_libraries, package_versions, pyth
 # What is worth having: module -> (distribution, what for, the line that installs it)
 OPTIONAL = {
     "cupy": ("cupy", "GPU arrays", ""),  # as the driver asks
-    "skimage": ("scikit-image", "the tour's photograph", 'pip install "nonlocal-ref[tour]"'),
-    "matplotlib": ("matplotlib", "the tour's pictures", 'pip install "nonlocal-ref[tour]"'),
-    "PIL": ("pillow", "picture files", 'pip install "nonlocal-ref[tour]"'),
-    "jinja2": ("jinja2", "the tour's report", 'pip install "nonlocal-ref[tour]"'),
-    "tqdm": ("tqdm", "progress bars", 'pip install "nonlocal-ref[tour]"'),
-    "safetensors": ("safetensors", "weight files", 'pip install "nonlocal-ref[weights]"'),
+    "skimage": ("scikit-image", "the tour's photograph", "pip install scikit-image"),
+    "matplotlib": ("matplotlib", "the tour's pictures", "pip install matplotlib"),
+    "PIL": ("pillow", "picture files", "pip install pillow"),
+    "jinja2": ("jinja2", "the tour's report", "pip install jinja2"),
+    "tqdm": ("tqdm", "progress bars", "pip install tqdm"),
+    "safetensors": ("safetensors", "weight files", "pip install safetensors"),
     "array_api_strict": (
         "array-api-strict",
         "a device to compare with where there is no GPU",
@@ -24,7 +24,7 @@ OPTIONAL = {
     ),
     "torch": ("torch", "PyTorch arrays and modules", "pip install torch"),
     "jax": ("jax", "JAX arrays", "pip install jax"),
-    "pytest": ("pytest", "the tests", 'pip install -e ".[test]"'),
+    "pytest": ("pytest", "the tests", 'in a checkout: pip install -e ".[test]"'),
 }
 NEEDED = {"numpy": "numpy", "scipy": "scipy", "array-api-compat": "array_api_compat", "threadpoolctl": "threadpoolctl"}
 

@@ -110,7 +110,12 @@ def install_line() -> str:
     """The line that installs the CuPy that fits the driver."""
     version = driver_version()
     cuda = NEWEST if version is None or int(version.partition(".")[0]) >= NEEDS else NEWEST - 1
-    return f'pip install "nonlocal-ref[cuda{cuda}]"'
+    return f'pip install "{cupy_for(cuda)}"'
+
+
+def cupy_for(cuda: int) -> str:
+    """The package of CuPy for a version of CUDA, with CUDA's libraries."""
+    return f"cupy-cuda{cuda}x[ctk]"
 
 
 def next_step() -> str:
@@ -118,7 +123,7 @@ def next_step() -> str:
     if driver_version() is not None:
         return f"install what fits it with: {install_line()}"
     start = "install it with" if driver_is_loaded() else "on a machine with an NVIDIA GPU install its driver, then"
-    return f"{start}: {install_line()} (with a driver before {NEEDS}: cuda{NEWEST - 1})"
+    return f"{start}: {install_line()} (with a driver before {NEEDS}: {cupy_for(NEWEST - 1)})"
 
 
 def cuda_version(number: int) -> str:

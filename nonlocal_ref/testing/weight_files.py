@@ -115,5 +115,5 @@ def _safetensors() -> Any:
     try:
         return importlib.import_module("safetensors.numpy")
     except ImportError as error:
-        msg = f'.safetensors files need the package safetensors: pip install "nonlocal-ref[weights]" ({error})'
+        msg = f".safetensors files need the package safetensors: pip install safetensors ({error})"
         raise ImportError(msg) from error

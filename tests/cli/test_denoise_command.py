@@ -113,7 +113,7 @@ def test_cupy_where_there_is_none_is_refused(capsys, monkeypatch, tmp_path):
     source = write(tmp_path / "in.png", samples("L"))
     line = refusal(capsys, "denoise", source, tmp_path / "out.png", "--sigma", "0.1", "--backend", "cupy")
     assert "argument --backend: backend 'cupy' is not installed" in line
-    assert 'pip install "nonlocal-ref[cuda12]"' in line
+    assert '"cupy-cuda12x[ctk]"' in line
 
 
 def unreadable(folder):

@@ -14,6 +14,7 @@ from nonlocal_ref.cli.gradcheck.checking import Request, check_everything
 from nonlocal_ref.cli.gradcheck.curve import error_over_step
 from nonlocal_ref.cli.gradcheck.picture import draw
 from nonlocal_ref.cli.gradcheck.terminal import MARKS, WIDTH, place_of, scale, to_terminal
+from nonlocal_ref.cli.usage import TOUR
 from tests.cli.helpers import refusal, run
 
 SMALL = ("gradcheck", "--quick", "--variant", "dot_product", "--dims", "1")
@@ -251,4 +252,4 @@ def test_what_does_not_fit_is_refused(capsys, options, message):
 def test_a_picture_without_matplotlib_names_the_line_that_installs_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     line = refusal(capsys, *SMALL, "--picture", tmp_path / "steps.png")
-    assert 'matplotlib is not installed; install what it needs with: pip install "nonlocal-ref[tour]"' in line
+    assert f"matplotlib is not installed; install what it needs with: pip install {TOUR}" in line

@@ -7,7 +7,7 @@ import pytest
 
 import nonlocal_ref as nl
 from nonlocal_ref.cli import main, tour_command
-from nonlocal_ref.cli.usage import need
+from nonlocal_ref.cli.usage import TOUR, need
 from tests.cli.helpers import refusal, run
 
 
@@ -73,7 +73,7 @@ def test_a_missing_library_names_the_line_that_installs_it(capsys, monkeypatch, 
     monkeypatch.setitem(sys.modules, library, None)
     line = refusal(capsys, "tour", "--quick", "--out", tmp_path / "out")
     assert library in line
-    assert 'pip install "nonlocal-ref[tour]"' in line
+    assert f"pip install {TOUR}" in line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,11 +3,15 @@
 import importlib
 import json
 import sys
+import tomllib
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nonlocal_ref import backend
+from nonlocal_ref.cli.usage import TOUR
 from nonlocal_ref.machine import blas_kernels, diagnose, diagnosis, find_gpu, gpu, hardware, matrix_product, software
 from nonlocal_ref.machine.blas_kernels import Kernel, verdict
 from tests.cli.helpers import run
@@ -48,8 +52,21 @@ def test_it_says_what_there_is_and_ends_with_0(capsys, modules):
 def test_what_is_missing_comes_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(diagnosis, "version", lambda name, module: None)
     missing = {entry["name"]: entry["install"] for entry in diagnose()["missing"]}
-    assert missing["safetensors"] == 'pip install "nonlocal-ref[weights]"'
+    assert missing["safetensors"] == "pip install safetensors"
     assert missing["numpy"] == "pip install numpy"
+
+
+def test_the_lines_that_install_name_the_packages_of_the_extras():
+    """This package is not on PyPI: no line may ask pip for an extra of it."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {
+        extra: [requirement.partition(">")[0] for requirement in requirements]
+        for extra, requirements in project["optional-dependencies"].items()
+    }
+    assert TOUR.split() == extras["tour"]
+    assert [[gpu.cupy_for(12)], [gpu.cupy_for(13)]] == [extras["cuda12"], extras["cuda13"]]
+    lines = [line for *_, line in diagnosis.OPTIONAL.values()] + [gpu.install_line(), *backend._INSTALL.values()]
+    assert not [line for line in lines if "nonlocal-ref" in line]
 
 
 def refuses(*arguments, **options):
@@ -128,7 +145,7 @@ def test_the_line_that_installs_cupy_fits_the_driver(modules, monkeypatch, tmp_p
     (tmp_path / "version").write_text(driver)
     monkeypatch.setattr(gpu, "DRIVER", tmp_path / "version")
     modules(ModuleNotFoundError("cupy"))
-    assert find_gpu().reason.endswith(f'is loaded; install what fits it with: pip install "nonlocal-ref[{extra}]"')
+    assert find_gpu().reason.endswith(f'is loaded; install what fits it with: pip install "cupy-{extra}x[ctk]"')
 
 
 def test_a_quota_lowers_the_recommended_workers(monkeypatch, tmp_path):
