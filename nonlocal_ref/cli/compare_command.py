@@ -1,6 +1,7 @@
 """``nonlocal-ref compare``: one operation on several backends; same numbers, how fast, how much memory."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nonlocal_ref.comparison.comparing import Comparison
 
 NO_GPU = 3
+FILES = {"json": "everything, as JSON", "md": "Markdown", "html": "one HTML page"}
 KEEP = 5.0  # seconds between two reports on the way
 # Without options no case begins after that; the last one and the ceilings take some more.  With a GPU the sizes are
 # larger, and the host is the one that takes long.
@@ -29,7 +31,7 @@ Run the operation on NumPy and on a GPU, and hold every stage and every gradient
 much faster, and from which size on?  how much memory?  Where there is no GPU, NumPy is compared with what can stand in
 for one.  Exit codes: 0 every row passes; 1 a row fails, or none could be tried; 2 the request cannot be met;
 3 --require-gpu and there is none; 130 interrupted: the report has what was found until then.  The file of --json is
-written on the way as well, with "complete": false.
+also written on the way, with "complete": false.  --diff ends with 1 where a row of B fails, or no row stands in both.
 """
 
 
@@ -55,28 +57,33 @@ def add_compare(commands: Any) -> None:
     )
     parser.add_argument("--direction", nargs="+", choices=("forward", "both"), help="what is timed (default: each)")
     parser.add_argument("--seed", type=int, default=0, help="of the numbers that go in (default: %(default)s)")
-    for option, what in {"--json": "everything, as JSON", "--md": "Markdown", "--html": "one HTML page"}.items():
-        parser.add_argument(option, metavar="FILE", type=Path, help=f"write the report: {what}")
+    for option, what in FILES.items():
+        parser.add_argument(f"--{option}", metavar="FILE", type=Path, help=f"write the report: {what}")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, shorter timings")
     parser.add_argument("--require-gpu", action="store_true", help=f"exit with {NO_GPU} where there is no GPU")
     parser.add_argument(
-        "--diff", nargs=2, metavar=("A.json", "B.json"), type=Path, help="compare two JSON reports instead"
+        "--diff",
+        nargs=2,
+        metavar=("A.json", "B.json"),
+        type=Path,
+        help="compare two JSON reports instead; takes no other option",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print, write; an interruption writes what there is."""
-    from nonlocal_ref.comparison import to_terminal
     from nonlocal_ref.comparison.comparing import Comparison
     from nonlocal_ref.comparison.interruption import remembered
+    from nonlocal_ref.comparison.terminal import paragraph, to_terminal
     from nonlocal_ref.machine.gpu import find_gpu
 
     if args.diff:
+        check_alone(args)
         return show_differences(*args.diff)
     check_files(args)
     if args.require_gpu and not (gpu := find_gpu()):
-        show(f"No GPU found: {gpu.reason}.")
+        show(paragraph(f"No GPU found: {gpu.reason}.", terminal_width()))
         return NO_GPU
     no_wish = args.sizes is None and args.backends is None and not args.require_gpu
     try:
@@ -90,15 +97,14 @@ def run(args: argparse.Namespace) -> int:
         fail("compare", str(error), error)
     comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish else None
     if not comparison.gpu:
-        show(f"No GPU found: {comparison.gpu.reason}.")
+        show(paragraph(f"No GPU found: {comparison.gpu.reason}.", terminal_width()))
     try:
         with remembered(), optional_bar("compare") as tick:
             comparison.run(keeping(args.json, comparison, tick))
     finally:  # whatever happened, what was found is not lost
         report = comparison.report()
         lines = write_report(args, report)
-        text = to_terminal(report)
-        show(text if comparison.gpu else text.partition("\n")[2], *lines.written)
+        show(to_terminal(report, terminal_width(), shown=0 if comparison.gpu else 1), *lines.written)
         if lines.troubles:
             fail("compare", "; ".join(lines.troubles))
     return 0 if report["ok"] else 1
@@ -107,13 +113,29 @@ def run(args: argparse.Namespace) -> int:
 def check_files(args: argparse.Namespace) -> None:
     """Leave with one line where a file cannot be written, or one would overwrite another."""
     seen: dict[Path, str] = {}
-    for option in ("json", "md", "html"):
+    for option in FILES:
         path = getattr(args, option)
         if path is not None:
             check_file("compare", f"--{option}", path)
             other = seen.setdefault(path.resolve(), option)
             if other != option:
                 fail("compare", f"argument --{option}: must be another file than that of --{other}, got {str(path)!r}")
+
+
+def check_alone(args: argparse.Namespace) -> None:
+    """Leave with one line where something else was asked for beside --diff: nobody would look at it."""
+    for option in (*("variants", "sizes", "dtype", "backends", "direction", "seed"), *FILES, "quick", "require_gpu"):
+        if getattr(args, option):
+            name = option.replace("_", "-")
+            fail(
+                "compare",
+                f"argument --{name}: does not go with --diff, which prints how two reports differ",
+            )
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal, or what COLUMNS says; None where nothing is said, as in a pipe."""
+    return shutil.get_terminal_size((0, 0)).columns or None
 
 
 def command_line() -> list[str]:
@@ -166,7 +188,7 @@ def write_report(args: argparse.Namespace, report: dict[str, Any]) -> Lines:
 
 
 def show_differences(*files: Path) -> int:
-    """Two reports side by side; 1 where a row of the second one fails."""
+    """Two reports side by side; 1 where a row of the second one fails, or no row stands in both."""
     from nonlocal_ref.comparison import ReportError, differences, read_report
     from nonlocal_ref.comparison.differences import differences_text
 
@@ -175,5 +197,5 @@ def show_differences(*files: Path) -> int:
     except ReportError as error:
         fail("compare", f"argument --diff: {error}", error)
     found = differences(before, after)
-    show(differences_text(found))
-    return 1 if found["failing"] else 0
+    show(differences_text(found, terminal_width()))
+    return 0 if found["common"] and not found["failing"] else 1

@@ -55,7 +55,8 @@ class Comparison:
         check_integer("seed", seed, least=0)
         self.seconds, self.started = seconds, time.perf_counter()  # begin no more cases after so many seconds
         self.gpu = find_gpu()
-        self.sizes = [Size.parse(size) for size in (SIZES[bool(self.gpu), quick] if sizes is None else sizes)]
+        wanted = SIZES[bool(self.gpu), quick] if sizes is None else sizes
+        self.sizes = list(dict.fromkeys(Size.parse(size) for size in wanted))  # each once, however it was written
         if not self.sizes:
             msg = "sizes must be a list of at least one size, got none"
             raise ValueError(msg)

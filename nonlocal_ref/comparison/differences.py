@@ -3,7 +3,7 @@
 from typing import Any
 
 from nonlocal_ref.comparison.cells import Table, duration
-from nonlocal_ref.comparison.terminal import table_text
+from nonlocal_ref.comparison.terminal import paragraph, table_text
 
 Entry = dict[str, Any]
 
@@ -73,27 +73,29 @@ def changed(old: float | None, new: float | None, factor: float, least: float = 
     return large > factor * small
 
 
-def differences_text(found: Entry) -> str:
-    """The changes as text for a terminal."""
+def differences_text(found: Entry, width: int | None = None) -> str:
+    """The changes as text for a terminal with so many columns."""
     words = {True: "PASS", False: "FAIL", None: "no verdict"}
     parts = [
-        headline(found),
-        table("Verdicts that changed", found["verdicts"], lambda value: words[value]),
-        table(f"Error ratios that changed by more than {RATIO_NEWS:g}x", found["ratios"], number),
-        table(f"Warm medians that changed by more than {TIME_NEWS:g}x", found["speed"], duration),
-        table("Environment", found["environment"], str),
+        paragraph(headline(found), width),
+        table("Verdicts that changed", found["verdicts"], lambda value: words[value], width),
+        table(f"Error ratios that changed by more than {RATIO_NEWS:g}x", found["ratios"], number, width),
+        table(f"Warm medians that changed by more than {TIME_NEWS:g}x", found["speed"], duration, width),
+        table("Environment", found["environment"], str, width),
         *(
-            table_text(Table(title, [], [""], [[place] for place in found[name]], 1))
+            table_text(Table(title, [], [""], [[place] for place in found[name]], 1), width)
             for title, name in (("Only in the first", "only_before"), ("Only in the second", "only_after"))
             if found[name]
         ),
     ]
-    return "\n\n".join(part for part in parts if part).encode("ascii", "replace").decode()
+    return "\n\n".join(part for part in parts if part)
 
 
 def headline(found: Entry) -> str:
     """One line."""
     news = f"{len(found['verdicts'])} of {found['common']} common rows changed their verdict"
+    if not found["common"]:
+        news = "No row stands in both reports"
     return f"{news}; {found['failing']} rows of the second report fail."
 
 
@@ -102,9 +104,9 @@ def number(value: float | None) -> str:
     return "none" if value is None else f"{value:.3g}"
 
 
-def table(title: str, changes: list[Entry], show: Any) -> str:
+def table(title: str, changes: list[Entry], show: Any, width: int | None) -> str:
     """Before and after."""
     if not changes:
         return ""
     rows = [[change["what"], show(change["before"]), show(change["after"])] for change in changes]
-    return table_text(Table(title, [], ["", "before", "after"], rows, 3))
+    return table_text(Table(title, [], ["", "before", "after"], rows, 1), width)

@@ -1,6 +1,7 @@
 """A report as JSON, and back."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,14 +62,14 @@ def read_report(file: str | Path) -> dict[str, Any]:
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         msg = f"{name!r} is no report of nonlocal-ref compare: it has no schema {SCHEMA!r}"
         raise ReportError(msg)
-    if report.get("schema_version") != SCHEMA_VERSION:
-        found = report.get("schema_version")
+    found = report.get("schema_version")
+    if type(found) is not int or found != SCHEMA_VERSION:  # True and 1.0 are equal to 1
         msg = f"{name!r} has schema_version {found!r}, this program reads {SCHEMA_VERSION}: make it anew"
         raise ReportError(msg)
     _check_entries(name, report, "rows", ROW_KEYS, ("ratio",))
     _check_entries(name, report, "speed", SPEED_KEYS, ("median_s",))
     if not isinstance(report.get("environment"), dict) or any(
-        row.get("pass", 0) not in (True, False, None) for row in report["rows"]
+        "pass" not in row or type(row["pass"]) not in (bool, type(None)) for row in report["rows"]
     ):
         msg = f"{name!r} is damaged: environment or rows[].pass is not what it must be"
         raise ReportError(msg)
@@ -88,9 +89,14 @@ def _check_entries(
     if isinstance(entries, list) and all(
         isinstance(entry, dict)
         and all(isinstance(entry.get(key), kind) for key, kind in words.items())
-        and all(key in entry and isinstance(entry[key], (int, float, type(None))) for key in numbers)
+        and all(key in entry and (entry[key] is None or _is_size(entry[key])) for key in numbers)
         for entry in entries
     ):
         return
     msg = f"{name!r} is damaged: {list_name} must be a list of entries with {', '.join([*words, *numbers])}"
     raise ReportError(msg)
+
+
+def _is_size(value: object) -> bool:
+    """Whether it is a number that a ratio or a time can be: JSON also has 1e400, -1 and true."""
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max  # type: ignore[operator]

@@ -55,7 +55,7 @@ def test_it_prints_the_report_and_writes_every_file(capsys, tmp_path, no_gpu):
     code, out, err = run(capsys, *SMALL, *words)
     assert (code, err) == (0, "")
     assert out.startswith("No GPU found: ")
-    assert out.splitlines()[1].startswith("Same numbers on numpy")
+    assert "\nSame numbers on numpy" in out
     assert json.loads(files["json"].read_text())["ok"]
     assert files["md"].read_text().startswith("# nonlocal-ref compare")
     assert files["html"].read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -249,6 +249,31 @@ def test_diff_of_two_reports(capsys, tmp_path):
     assert out.startswith("1 of ")
     after.write_text("{")
     assert "argument --diff: 'b.json' is not JSON" in refusal(capsys, "compare", "--diff", before, after)
+
+
+def test_diff_of_reports_without_a_common_row_is_exit_code_1(capsys, tmp_path):
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    before.write_text(to_json(small_report()))
+    after.write_text(to_json(small_report() | {"rows": []}))
+    code, out, _ = run(capsys, "compare", "--diff", before, after)
+    assert code == 1
+    assert out.startswith("No row stands in both reports; 0 rows of the second report fail.")
+
+
+@pytest.mark.parametrize(
+    "words", [["--json", "c.json"], ["--html", "c.html"], ["--require-gpu"], ["--sizes", "8"], ["--seed", "1"]]
+)
+def test_diff_takes_no_other_option(capsys, tmp_path, words):
+    line = refusal(capsys, "compare", "--diff", tmp_path / "a.json", tmp_path / "b.json", *words)
+    assert f"argument {words[0]}: does not go with --diff" in line
+
+
+def test_the_report_fits_the_terminal(capsys, monkeypatch, no_gpu):
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = run(capsys, *SMALL)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 60
+    assert out.count("No GPU found: ") == 1
 
 
 def test_tf32_runs_in_a_process_of_its_own(monkeypatch):

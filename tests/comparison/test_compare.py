@@ -228,6 +228,11 @@ def test_sizes_are_written_as_they_are_read():
     assert Size.parse(16) == Size.parse((1, 16, 16, 64, 64))
 
 
+def test_a_size_is_taken_once_however_it_is_written():
+    sizes = Comparison(["dot_product"], ["8", 8, "1x8x8x64x64", 4], ["float32"], ["numpy"]).sizes
+    assert sizes == [Size.square(8), Size.square(4)]
+
+
 def test_a_slow_case_is_timed_once(monkeypatch):
     case = one_case.Case("dot_product", Size.parse(SIZE))
     subject = Subject(case, devices.Backend("numpy"), "float32", case.draw(0))

@@ -1,6 +1,7 @@
 """What is made of a report: text, Markdown, a page, differences."""
 
 import copy
+import json
 import re
 from html.parser import HTMLParser
 
@@ -15,7 +16,9 @@ from nonlocal_ref.comparison import (
     to_markdown,
     to_terminal,
 )
+from nonlocal_ref.comparison.cells import Table
 from nonlocal_ref.comparison.differences import differences_text
+from nonlocal_ref.comparison.terminal import table_text
 from tests.comparison.helpers import small_report
 
 HEADINGS = ["Accuracy", "Speed", "Ceilings", "Memory", "Environment"]
@@ -112,6 +115,92 @@ def test_a_file_that_is_no_report_is_refused(tmp_path, content, message):
     file.write_bytes(content)
     with pytest.raises(ReportError, match=re.escape(message)):
         read_report(file)
+
+
+@pytest.mark.parametrize("version", [True, 1.0])
+def test_a_version_that_only_equals_1_is_refused(tmp_path, version):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(small_report() | {"schema_version": version}), encoding="utf-8")
+    with pytest.raises(ReportError, match=f"has schema_version {version}"):
+        read_report(file)
+
+
+@pytest.mark.parametrize("value", [str(10**400), "1e400", "-1", "-0.5", "true", '"3"'])
+@pytest.mark.parametrize(("entries", "key"), [("rows", "ratio"), ("speed", "median_s")])
+def test_a_number_that_no_ratio_or_time_can_be_is_refused(tmp_path, entries, key, value):
+    report = copy.deepcopy(small_report())
+    report[entries][0][key] = "HERE"
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(report).replace('"HERE"', value), encoding="utf-8")
+    with pytest.raises(ReportError, match=f"is damaged: {entries}"):
+        read_report(file)
+
+
+@pytest.mark.parametrize("verdict", [1, 0.0, "yes"])
+def test_a_verdict_is_true_false_or_none(tmp_path, verdict):
+    report = copy.deepcopy(small_report())
+    report["rows"][0]["pass"] = verdict
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(report), encoding="utf-8")
+    with pytest.raises(ReportError, match=r"rows\[\]\.pass is not"):
+        read_report(file)
+
+
+def hostile_report():
+    """One that tries to take over the terminal."""
+    report = broken_report()
+    report["rows"][0] |= {"backend": "\x1b[31mnumpy\n", "reason": "\x1b]0;title\x07 \x9b2J"}
+    report["rows"][2] |= {"pass": False, "reason": "\x1b[2J\r\n"}
+    report["environment"]["processor"] = "\x1b[2J"
+    report["headline"] = "\x1b[2J"
+    return report
+
+
+@pytest.mark.parametrize("width", [None, 50])
+def test_nothing_in_a_report_moves_the_cursor(width):
+    report = hostile_report()
+    shown = to_terminal(report, width) + differences_text(differences(small_report(), report), width)
+    assert set(shown) <= {"\n", *map(chr, range(32, 127))}
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 120])
+def test_a_report_is_no_wider_than_the_terminal(width):
+    report = broken_report()
+    report["environment"]["command"] = "nonlocal-ref " + 50 * "x" + " compare" * 30
+    shown = to_terminal(report, width) + "\n" + differences_text(differences(small_report(), report), width)
+    assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_table_that_is_broken_says_all_that_it_said(width):
+    report = broken_report()
+    whole, broken = (set(to_terminal(report, some).replace(":", " ").split()) for some in (None, width))
+    assert whole == broken
+
+
+def broken_table(heads, *rows):
+    """A table of one column of words, on a terminal of 40 columns."""
+    return table_text(Table("Title", [], list(heads), [list(row) for row in rows], 1), 40).splitlines()
+
+
+def test_a_table_that_fits_is_one_block():
+    assert broken_table(("what", "one", "two"), ("a", "1.0", "2.0")) == [
+        "Title",
+        "  what  one  two",
+        "  a     1.0  2.0",
+    ]
+
+
+def test_numbers_that_do_not_fit_stand_in_blocks_each_beside_the_words():
+    one, two = 20 * "o", 20 * "t"
+    first, second = [f"  what  {one}", f"  a     {'1.0':>20}"], [f"  what  {two}", f"  a     {'2.0':>20}"]
+    assert broken_table(("what", one, two), ("a", "1.0", "2.0")) == ["Title", *first, "", *second]
+
+
+def test_numbers_without_room_beside_the_words_stand_below_them_by_name():
+    one, two, words = 20 * "o", 20 * "t", 25 * "a"
+    lines = broken_table(("what", one, two), (words, "1.0", "2.0"))
+    assert lines == ["Title", "  what", f"  {words}", f"    {one}: 1.0", f"    {two}: 2.0"]
 
 
 def test_a_report_that_is_not_there_is_refused(tmp_path):

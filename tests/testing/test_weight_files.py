@@ -116,5 +116,5 @@ def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
 
 def test_without_the_package_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r'pip install safetensors'):
+    with pytest.raises(ImportError, match=r"pip install safetensors"):
         save_weights(tmp_path / "w.safetensors", ARRAYS)
