@@ -249,6 +249,12 @@ def test_what_does_not_fit_is_refused(capsys, options, message):
     assert message in refusal(capsys, *SMALL, *options)
 
 
+def test_a_device_without_the_precision_is_refused(capsys):
+    pytest.importorskip("array_api_strict")
+    line = refusal(capsys, *SMALL, "--backend", "numpy", "array_api_strict:no_float64")
+    assert "argument --backend: array_api_strict:no_float64 does not hold float64, pass another --dtype" in line
+
+
 def test_a_picture_without_matplotlib_names_the_line_that_installs_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     line = refusal(capsys, *SMALL, "--picture", tmp_path / "steps.png")

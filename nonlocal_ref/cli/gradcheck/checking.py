@@ -6,6 +6,7 @@ from itertools import product
 from math import isfinite
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 import nonlocal_ref as nl
@@ -38,8 +39,10 @@ class Request:
 
 
 def check_everything(request: Request, tick: Callable[[int, int], None] = lambda done, total: None) -> Entry:
-    """Check, and measure the curve; ValueError where a backend is not usable here."""
+    """Check, and measure the curve; ValueError where a backend is not usable here, or not in this precision."""
     backends = [Backend(name) for name in request.backends]
+    for backend, dtype in product(backends, request.dtypes):
+        check_precision(backend, dtype)
     cases = all_cases(list(request.variants), list(request.dims), quick=request.quick)
     if request.method == "complex":  # the exact forms refuse complex arrays
         cases = [case for case in cases if case.holomorphic]
@@ -73,6 +76,16 @@ def check_everything(request: Request, tick: Callable[[int, int], None] = lambda
         "curve": error_over_step(request.seed),
     }
     return {"headline": headline(report)} | report
+
+
+def check_precision(backend: Backend, dtype: str) -> None:
+    """Refuse a device that has no such numbers, before every single check fails for that."""
+    try:
+        with backend.holding(dtype):
+            nl.to_backend(np.zeros(1), backend.name, dtype)
+    except (TypeError, ValueError) as error:  # PyTorch raises the one, array-api-strict the other
+        msg = f"{backend.name} does not hold {dtype}, pass another --dtype"
+        raise ValueError(msg) from error
 
 
 def check_case(case: Case, backend: Backend, dtype: str, request: Request) -> tuple[list[Entry], list[Entry]]:
