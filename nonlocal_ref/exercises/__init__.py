@@ -10,7 +10,8 @@ everything was right; printed, it shows the smallest input that breaks your func
 
     ladder.py                   the common part: an exercise is a reference, a ladder of inputs, and known mistakes
     attempt.py                  calling what was handed in, which may be anything
-    hints.py, result.py         small named tests of what is wrong; the text that comes out
+    explanation.py, hints.py    what to say of wrong numbers; the small named tests that say it
+    result.py                   the text that comes out
     products.py                 a matrix at every position, a product, the product of all pairs
     entries_and_rows.py         ReLU, softmax
     softmax_operation.py        eq. (2); eq. (1) with eq. (3)

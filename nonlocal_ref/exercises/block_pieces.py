@@ -112,6 +112,37 @@ def strided(x: Array) -> Pair:
     return windows[..., 0], lambda dy: (paste(np.where(first, dy[..., None], 0.0), x),)
 
 
+def cut_without_transpose(x: Array) -> Pair:
+    """Four neighbours in memory are taken as a window here: reshape alone does not cut squares out of a picture.
+
+    Split both axes, (B, H / 2, 2, W / 2, 2, C), and take the maximum over axes 2 and 4.
+    """
+    rows, columns, channels = x.shape[1] // 2, x.shape[2] // 2, x.shape[3]
+    cropped = x[:, : 2 * rows, : 2 * columns]
+    windows = cropped.reshape(x.shape[0], rows, columns, 4, channels).swapaxes(-1, -2)
+    first = np.arange(4) == np.argmax(windows, axis=-1)[..., None]
+
+    def backward(dy: Array) -> tuple[Array]:
+        dx = np.zeros_like(x)
+        dx[:, : 2 * rows, : 2 * columns] = np.where(first, dy[..., None], 0.0).swapaxes(-1, -2).reshape(cropped.shape)
+        return (dx,)
+
+    return np.max(windows, axis=-1), backward
+
+
+def times_the_maximum(x: Array) -> Pair:
+    """That is dy times the maximum. The largest one gets dy itself: y moves exactly as it does."""
+    y, backward = pool(x)
+    return y, lambda dy: backward(dy * y)
+
+
+def last_of_a_tie(x: Array) -> Pair:
+    """On a tie the last winner gets the gradient here. In this package the first one gets it (argmax)."""
+    windows = cut(x)
+    last = np.arange(4) == 3 - np.argmax(windows[..., ::-1], axis=-1)[..., None]
+    return np.max(windows, axis=-1), lambda dy: (paste(np.where(last, dy[..., None], 0.0), x),)
+
+
 def spread_over_the_window(x: Array) -> Pair:
     """The gradient goes to all four positions of a window. Only the largest one moved y; the others get 0."""
     windows = cut(x)
@@ -159,8 +190,37 @@ def unbiased(x: Array, gamma: Array, beta: Array) -> Pair:
 
 
 def eps_missing(x: Array, gamma: Array, beta: Array) -> Pair:
-    """eps is missing, or stands outside the root: sqrt(var + eps)."""
+    """eps is missing: divide by sqrt(var + eps)."""
     return with_affine(standardise_with(x, x.mean(axis=(0, 1)), x.var(axis=(0, 1)), 0.0), gamma, beta)
+
+
+def eps_outside_the_root(x: Array, gamma: Array, beta: Array) -> Pair:
+    """eps is added to the root here. It stands under it, beside the variance: sqrt(var + eps)."""
+    std = x.std(axis=(0, 1)) + EPS
+    return with_affine(standardise_with(x, x.mean(axis=(0, 1)), std**2, 0.0), gamma, beta)
+
+
+def divided_by_the_variance(x: Array, gamma: Array, beta: Array) -> Pair:
+    """Divided by the variance. Divide by its root, sqrt(var + eps)."""
+    return with_affine(standardise_with(x, x.mean(axis=(0, 1)), (x.var(axis=(0, 1)) + EPS) ** 2, 0.0), gamma, beta)
+
+
+def divided_by_the_variance_alone(x: Array, gamma: Array, beta: Array) -> Pair:
+    """Divided by the variance, without eps. Divide by the root of their sum, sqrt(var + eps)."""
+    return with_affine(standardise_with(x, x.mean(axis=(0, 1)), x.var(axis=(0, 1)) ** 2, 0.0), gamma, beta)
+
+
+def over_channels(x: Array, gamma: Array, beta: Array) -> Pair:
+    """Each position is normalised over its channels here, a layer norm. Batch norm takes axes 0 and 1 together."""
+    mean, var = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+    return with_affine(standardise_with(x, mean, var, EPS), gamma, beta)
+
+
+def over_everything(x: Array, gamma: Array, beta: Array) -> Pair:
+    """All channels share one mean and variance here. Each channel has its own: axes 0 and 1, not the last."""
+    flat, backward = standardise(x.reshape(1, -1, 1), EPS)
+    x_hat = flat.reshape(x.shape)
+    return with_affine((x_hat, lambda d: (backward(d.reshape(flat.shape))[0].reshape(x.shape),)), gamma, beta)
 
 
 def each_example_alone(x: Array, gamma: Array, beta: Array) -> Pair:
@@ -187,6 +247,21 @@ def variance_is_constant(x: Array, gamma: Array, beta: Array) -> Pair:
     return with_affine((x_hat, lambda d: backward(d - np.mean(d, axis=(0, 1)))), gamma, beta)
 
 
+def sums_for_means(x: Array, gamma: Array, beta: Array) -> Pair:
+    """What is subtracted from dx̂ are sums over the positions. They are means: divide both by B N."""
+    x_hat, backward = standardise_with(x, x.mean(axis=(0, 1)), x.var(axis=(0, 1)), EPS)
+    return with_affine(
+        (x_hat, lambda d: backward(d - np.sum(d, axis=(0, 1)) - x_hat * np.sum(d * x_hat, axis=(0, 1)))), gamma, beta
+    )
+
+
+def root_forgotten_on_the_way_back(x: Array, gamma: Array, beta: Array) -> Pair:
+    """The division by sqrt(var + eps) is missing in dx. What is divided on the way forth is divided on the way back."""
+    x_hat, backward = standardise(x, EPS)
+    root = np.sqrt(x.var(axis=(0, 1)) + EPS)
+    return with_affine((x_hat, lambda d: (backward(d)[0] * root,)), gamma, beta)
+
+
 def gamma_forgotten_on_the_way_back(x: Array, gamma: Array, beta: Array) -> Pair:
     """The factor gamma is missing in dx: dx̂ = γ dy."""
     y, backward = batch_norm(x, gamma, beta)
@@ -208,10 +283,15 @@ def batch_norm_ladder() -> list[Rung]:
     return [Rung((normal(*s), 1 + 0.1 * normal(s[-1], seed=1), normal(s[-1], seed=2))) for s in shapes]
 
 
-POOL_MISTAKES = (mean_pooled, strided, spread_over_the_window, tie_counted_twice, tie_shared)
+POOL_MISTAKES = (
+    *(mean_pooled, strided, cut_without_transpose, spread_over_the_window, times_the_maximum),
+    *(tie_counted_twice, tie_shared, last_of_a_tie),
+)
 NORM_MISTAKES = (
-    *(unbiased, eps_missing, each_example_alone),
-    *(statistics_are_constants, variance_is_constant, gamma_forgotten_on_the_way_back),
+    *(unbiased, eps_missing, eps_outside_the_root, divided_by_the_variance, divided_by_the_variance_alone),
+    *(each_example_alone, over_channels, over_everything),
+    *(statistics_are_constants, variance_is_constant, sums_for_means, root_forgotten_on_the_way_back),
+    gamma_forgotten_on_the_way_back,
 )
 
 MAX_POOL = Exercise("max_pool", ("x",), "y", pool, max_pool_ladder, POOL_MISTAKES)

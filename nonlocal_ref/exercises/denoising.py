@@ -150,6 +150,26 @@ def squares_added(a: Array, b: Array) -> Any:
     return np.mean(a**2 + b**2)
 
 
+def norm_taken(a: Array, b: Array) -> Any:
+    """That is the norm, the root of the sum of the squares. d² is the mean of the squares, without a root."""
+    return np.sqrt(np.sum((a - b) ** 2))
+
+
+def divided_by_rows(a: Array, b: Array) -> Any:
+    """The sum is divided by len(a), the number of rows. Divide by all numbers of the patch, a.size, or use np.mean."""
+    return np.sum((a - b) ** 2) / len(a)
+
+
+def channels_not_counted(a: Array, b: Array) -> Any:
+    """The sum is divided by height times width. A patch in colour has three times as many numbers: divide by a.size."""
+    return np.sum((a - b) ** 2) / (a.shape[0] * a.shape[1])
+
+
+def divided_by_25(a: Array, b: Array) -> Any:
+    """The sum is divided by 25. That is right for 5 x 5 pixels in grey; a.size is right for every patch."""
+    return np.sum((a - b) ** 2) / 25
+
+
 def not_divided(patches: Array, i: int, h: float) -> Array:
     """These are the w_ij themselves. Divide them by their sum, so that they add up to one."""
     return np.exp(-np.mean((patches - patches[i]) ** 2, axis=1) / h**2)
@@ -274,7 +294,8 @@ def augmented_embedding_ladder() -> list[Rung]:
 
 PATCH_DISTANCE_MISTAKES = (
     *(sum_not_mean, root_taken, absolute_difference, squared_too_late),
-    *(not_squared, difference_of_squares, squares_added),
+    *(not_squared, difference_of_squares, squares_added, norm_taken, divided_by_rows),
+    *(channels_not_counted, divided_by_25),
 )
 WEIGHTS_OF_A_PIXEL_MISTAKES = (
     *(not_divided, h_not_squared, twice_h_squared, h_forgotten, minus_forgotten, sum_over_the_patch, root_of_d2),

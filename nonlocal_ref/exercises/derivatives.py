@@ -89,6 +89,11 @@ def direction_forgotten(f: Function, x: Array, v: Array, h: float) -> Array:
     return central_difference(f, x, np.ones_like(x), h)
 
 
+def half_step(f: Function, x: Array, v: Array, h: float) -> Array:
+    """That is the central difference with half the step. Go to x + h v and x - h v, and divide by 2h."""
+    return central_difference(f, x, v, h / 2)
+
+
 def not_divided_by_h(f: Function, x: Array, v: Array, h: float) -> Array:
     """The imaginary part is h times the slope: divide it by h."""
     return np.imag(f(x + 1j * h * v))
@@ -102,6 +107,11 @@ def real_part(f: Function, x: Array, v: Array, h: float) -> Array:
 def complex_direction_forgotten(f: Function, x: Array, v: Array, h: float) -> Array:
     """The direction v is not used: every entry of x moves by the same i h."""
     return complex_step(f, x, np.ones_like(x), h)
+
+
+def difference_of_values(f: Function, x: Array, v: Array, h: float) -> Array:
+    """That is a central difference. With so small an h its digits cancel; an imaginary step has no difference."""
+    return central_difference(f, x, v, h)
 
 
 def real_step(f: Function, x: Array, v: Array, h: float) -> Array:
@@ -136,11 +146,11 @@ def ladder_with(h: float) -> list[Rung]:
 ARGUMENTS = ("f", "x", "v", "h")
 CENTRAL = Exercise(
     *("central_difference", ARGUMENTS, "slope", central_difference, lambda: ladder_with(1e-3)),
-    (one_sided, divided_by_h, times_half_h, direction_forgotten),
+    (one_sided, divided_by_h, times_half_h, half_step, direction_forgotten),
     plain=True,
 )
 COMPLEX = Exercise(
     *("complex_step", ARGUMENTS, "slope", complex_step, lambda: ladder_with(1e-10)),
-    (not_divided_by_h, complex_direction_forgotten, real_step, real_part),
+    (not_divided_by_h, complex_direction_forgotten, difference_of_values, real_step, real_part),
     plain=True,
 )

@@ -90,9 +90,7 @@ def zero_counts_as_positive(x: Array) -> Pair:
 
 def overflow(scores: Array) -> Pair:
     """exp overflows here. Take the row's largest score away first: that cancels between top and bottom."""
-    e = np.exp(scores)
-    p = e / np.sum(e, axis=-1, keepdims=True)
-    return p, lambda dp: (p * (dp - np.sum(dp * p, axis=-1, keepdims=True)),)
+    return shifted(scores, 0.0)
 
 
 def wrong_axis(scores: Array) -> Pair:
@@ -105,6 +103,28 @@ def over_everything(scores: Array) -> Pair:
     """All entries together sum to one here. Every row sums to one: keep the axis, axis=-1 and keepdims=True."""
     p, backward = softmax(scores.reshape(1, 1, -1))
     return p.reshape(scores.shape), lambda dp: (backward(dp.reshape(1, 1, -1))[0].reshape(scores.shape),)
+
+
+def one_shift_for_all(scores: Array) -> Pair:
+    """One maximum is subtracted from all rows. A row far below it becomes 0 / 0: each row needs its own, axis=-1."""
+    return shifted(scores, np.max(scores))
+
+
+def mean_subtracted(scores: Array) -> Pair:
+    """The mean is subtracted. One score far above it still overflows: subtract the row's largest."""
+    return shifted(scores, np.mean(scores, axis=-1, keepdims=True))
+
+
+def smallest_subtracted(scores: Array) -> Pair:
+    """The smallest score is subtracted. One far above it still overflows: subtract the row's largest."""
+    return shifted(scores, np.min(scores, axis=-1, keepdims=True))
+
+
+def shifted(scores: Array, shift: Any) -> Pair:
+    """Softmax with another shift, and its way back."""
+    e = np.exp(scores - shift)
+    p = e / np.sum(e, axis=-1, keepdims=True)
+    return p, lambda dp: (p * (dp - np.sum(dp * p, axis=-1, keepdims=True)),)
 
 
 def jacobian_missing(scores: Array) -> Pair:
@@ -134,6 +154,12 @@ def plain_sum(scores: Array) -> Pair:
     return p, lambda dp: (p * (dp - np.sum(dp, axis=-1, keepdims=True)),)
 
 
+def dot_over_columns(scores: Array) -> Pair:
+    """The sum Σ p dp runs over queries here. It belongs to a row: sum over the last axis, axis=-1."""
+    p, _ = softmax(scores)
+    return p, lambda dp: (p * (dp - np.sum(dp * p, axis=-2, keepdims=True)),)
+
+
 def weight_forgotten(scores: Array) -> Pair:
     """The factor p in front is missing: dscores = p * (dp - Σ_k p_k dp_k)."""
     p, _ = softmax(scores)
@@ -158,13 +184,22 @@ def relu_ladder() -> list[Rung]:
 def softmax_ladder() -> list[Rung]:
     """Two keys, three, several queries, a batch; then scores so large that exp of them is infinite."""
     rungs = [Rung((normal(*shape),)) for shape in [(1, 1, 2), (1, 1, 3), (1, 2, 2), (1, 2, 3), (2, 3, 4)]]
-    return [*rungs, Rung((1000 * normal(1, 2, 3),), "large scores", smooth=False)]
+    return [*rungs, *(Rung((scores[None],), about, smooth=False) for scores, about in far_out())]
+
+
+def far_out() -> list[tuple[Array, str]]:
+    """Rows of scores whose exp is infinite or zero, and what they are there to show."""
+    return [
+        (np.asarray([[1000.0, 1001.0], [999.0, 1000.0]]), "large scores"),
+        (np.asarray([[0.0, 1.0], [1000.0, 1002.0], [-1000.0, -1001.0]]), "rows far apart"),
+        (np.asarray([[0.0, 0.0, 0.0, 3000.0], [-2000.0, 0.0, 0.0, 0.0]]), "one score far from the others"),
+    ]
 
 
 RELU_MISTAKES = (absolute_value, times_x, passes_everything, zero_counts_as_positive)
 SOFTMAX_MISTAKES = (
-    *(overflow, wrong_axis, over_everything),
-    *(jacobian_missing, diagonal_only, plain_mean, plain_sum, weight_forgotten, not_differentiated),
+    *(overflow, one_shift_for_all, mean_subtracted, smallest_subtracted, wrong_axis, over_everything),
+    *(jacobian_missing, diagonal_only, plain_mean, plain_sum, dot_over_columns, weight_forgotten, not_differentiated),
 )
 
 RELU = Exercise("relu", ("x",), "y", relu, relu_ladder, RELU_MISTAKES)

@@ -8,6 +8,10 @@ import numpy as np
 RTOL = 1e-9  # of the largest entry: far above rounding (1e-15, times a hundred terms), far below any mistake
 
 
+NEARLY = 1e-3  # of the largest entry: what another step of a difference, or another eps, makes of a right answer
+OF_A_NUMBER = {"factor", "constant_added", "nearly"}  # names of hints whose number may depend on the input
+
+
 class Hint(NamedTuple):
     """What is wrong, as a name for tests and a sentence for people."""
 
@@ -84,10 +88,9 @@ def sign(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None:
 
 def factor(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None:
     """The right numbers times a constant."""
-    norm = float(np.sum(right * right))
-    if norm == 0 or right.size < 2:
+    if np.count_nonzero(right) < 2:  # one number is a multiple of any other
         return None
-    times = float(np.sum(got * right)) / norm
+    times = float(np.sum(got * right)) / float(np.sum(right * right))
     if not same(got, times * right):
         return None
     return Hint("factor", f"{name} is {times:.6g} times what it should be, everywhere.")
@@ -108,6 +111,14 @@ def constant_added(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None
     return Hint("constant_added", f"{name} is off by the same number everywhere, {difference.flat[0]:.6g}.")
 
 
+def nearly(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None:
+    """Right in the first digits."""
+    size, error = float(np.max(np.abs(right), initial=0.0)), float(np.max(np.abs(got - right), initial=0.0))
+    if not error < NEARLY * size:
+        return None
+    return Hint("nearly", f"{name} is nearly right: it differs by {error / size:.1g} of its largest entry.")
+
+
 TESTS: tuple[Callable[[str, np.ndarray, np.ndarray], Hint | None], ...] = (
     not_finite,
     zero,
@@ -115,4 +126,5 @@ TESTS: tuple[Callable[[str, np.ndarray, np.ndarray], Hint | None], ...] = (
     transposed,
     factor,
     constant_added,
+    nearly,
 )

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from nonlocal_ref.backend import Array
-from nonlocal_ref.checker import Report, gradcheck
-from nonlocal_ref.exercises.attempt import TroubleError, outputs, quiet
-from nonlocal_ref.exercises.hints import Hint, exchanged, general, read_hint, same
+from nonlocal_ref.exercises.attempt import outputs, quiet
+from nonlocal_ref.exercises.explanation import attempt, explain, first_wrong, measure
+from nonlocal_ref.exercises.hints import Hint
 from nonlocal_ref.exercises.result import Result, failed, passed
 from nonlocal_ref.ops import Backward
 
@@ -34,7 +34,8 @@ class Rung:
     args : tuple
         What the learner's function is called with.
     about : str
-        What this input is there to show: "large scores".
+        What this input is there to show: "large scores".  It shows that alone: it explains nothing that is wrong with
+        smaller inputs.
     smooth : bool
         False where the function has no derivative: then the gradient is compared with the reference's, not measured.
     """
@@ -127,79 +128,20 @@ def climb(exercise: Exercise, mine: Any) -> Result:
 def check_rung(exercise: Exercise, mine: Any, rungs: Sequence[Rung], number: int) -> Result | None:
     """None if the answer to one input is right, else what is wrong with it."""
     rung = rungs[number]
-    right = exercise.outputs(exercise.reference, rung)
-    try:
-        got = exercise.outputs(mine, rung, right)
-    except TroubleError as trouble:
-        return failed(exercise, rung, number, right, {}, hints=[Hint(trouble.name, str(trouble))])
-    wrong = first_wrong(exercise, got, right)
-    report = None if exercise.value in wrong else measure(exercise, mine, rung)
+    first = attempt(exercise, mine, rung)
+    if first.trouble is not None:
+        return failed(exercise, first, number, hints=[Hint(first.trouble.name, str(first.trouble))])
+    wrong = first_wrong(exercise, first)
     if wrong:
-        hints = [find_hint(exercise, mine, rungs[number:], name) or proposed(report, name) for name in wrong]
-        return failed(exercise, rung, number, right, got, wrong=wrong, hints=hints, report=report)
+        larger = [attempt(exercise, mine, other) for other in rungs[number + 1 :] if not other.about]
+        return failed(
+            exercise, first, number, wrong=wrong, **explain(exercise, mine, rungs[:number], [first, *larger], wrong)
+        )
+    report = measure(exercise, mine, rung)
     if report is not None and report.problems:  # right numbers, but something is changed on the way
         hints = [Hint("promise", f"{problem.culprit} {problem.message}.") for problem in report.problems]
-        return failed(exercise, rung, number, right, got, hints=hints, report=report)
+        return failed(exercise, first, number, hints=hints, report=report, measured=first)
     return None
-
-
-def first_wrong(exercise: Exercise, got: dict[str, Any], right: dict[str, Any]) -> list[str]:
-    """The value alone if it is wrong (the gradient of something else says nothing), else all gradients that are."""
-    if not same(got[exercise.value], right[exercise.value]):
-        return [exercise.value]
-    return [name for name in exercise.gradients if not same(got[name], right[name])]
-
-
-def measure(exercise: Exercise, mine: Any, rung: Rung) -> Report | None:
-    """What `nonlocal_ref.gradcheck` says of the learner's function on this input, where there is a derivative."""
-    if exercise.plain or not rung.smooth:
-        return None
-    try:
-        return gradcheck(mine, *rung.args, rng=0, names=exercise.arguments)
-    except Exception:  # whatever a learner's object does when it is looked at
-        return None
-
-
-def proposed(report: Report | None, name: str) -> Hint | None:
-    """What the gradient checker proposes for the gradient ``name``, dtheta for theta."""
-    found = () if report is None else report.diagnosis.get(name.removeprefix("d"), ())
-    return Hint(found[0].name, f"{name}: perhaps {found[0].text}") if found else None
-
-
-def find_hint(exercise: Exercise, mine: Any, rungs: Sequence[Rung], name: str) -> Hint | None:
-    """What to say of the output ``name``, which is wrong on the first of these inputs."""
-    for mistake in exercise.mistakes:
-        if made(mistake, exercise, mine, rungs, name):
-            return read_hint(mistake)
-    for rung in rungs:  # with one number alone little can be told
-        right = exercise.outputs(exercise.reference, rung)
-        try:
-            got = exercise.outputs(mine, rung, right)
-        except TroubleError:
-            continue
-        hint = exchanged(name, got, right, exercise.gradients) or general(name, got[name], right[name])
-        if hint is not None:
-            return hint
-    return None
-
-
-def made(mistake: Solution, exercise: Exercise, mine: Any, rungs: Sequence[Rung], name: str) -> bool:
-    """Whether the learner's ``name`` is that of the mistake, here and on all larger inputs: small ones confuse them."""
-    for rung in rungs:
-        right = exercise.outputs(exercise.reference, rung)
-        try:
-            got = exercise.outputs(mine, rung, right)
-        except TroubleError:  # something else happens there
-            continue
-        try:
-            wrong = exercise.outputs(mistake, rung)
-        except TroubleError:
-            return False
-        if not same(got[name], wrong[name]):
-            return False
-        if rung is rungs[0] and name not in first_wrong(exercise, wrong, right):
-            return False
-    return True
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from nonlocal_ref.backend import Array
+from nonlocal_ref.exercises.entries_and_rows import far_out
 from nonlocal_ref.exercises.ladder import Exercise, Rung, climb, normal
 from nonlocal_ref.exercises.result import Result
 
 SOFTMAX = (2, 3)  # the equations whose weights are a softmax
+DOT_PRODUCT = 4
 
 
 def check_softmax_rows(mine: Callable[..., Any]) -> Result:
@@ -125,6 +127,29 @@ def one_shift_for_all(scores: Array) -> Array:
     return e / np.sum(e, axis=1, keepdims=True)
 
 
+def mean_subtracted(scores: Array) -> Array:
+    """The mean is subtracted. One score far above it still overflows: subtract the row's largest."""
+    e = np.exp(scores - np.mean(scores, axis=1, keepdims=True))
+    return e / np.sum(e, axis=1, keepdims=True)
+
+
+def smallest_subtracted(scores: Array) -> Array:
+    """The smallest score is subtracted. One far above it still overflows: subtract the row's largest."""
+    e = np.exp(scores - np.min(scores, axis=1, keepdims=True))
+    return e / np.sum(e, axis=1, keepdims=True)
+
+
+def keepdims_forgotten(scores: Array) -> Array:
+    """Entry (i, j) is divided by the sum of row j. Sums of rows must stand as a column: axis=1 with keepdims=True."""
+    e = np.exp(scores - np.max(scores, axis=1, keepdims=True))
+    return e / np.sum(e, axis=1)
+
+
+def of_absolute_scores(scores: Array) -> Array:
+    """That is the softmax of |scores|. A negative score has the smallest weight, not a large one: no abs."""
+    return softmax_rows(np.abs(scores))
+
+
 def columns_sum_to_one(scores: Array) -> Array:
     """Columns add up to one here. Rows must: sum along the row, axis=1 with keepdims=True."""
     e = np.exp(scores - np.max(scores, axis=0, keepdims=True))
@@ -192,6 +217,18 @@ def product_of_halves(theta: Array, phi: Array, w_f: Array) -> Array:
     return np.maximum(a[:, None] * b[None, :], 0.0)
 
 
+def products_of_channels(theta: Array, phi: Array, w_f: Array) -> Array:
+    """Here θ_i and φ_j, both weighted, are multiplied. Eq. (5) joins them end to end, so f = ReLU(a_i + b_j)."""
+    depth = theta.shape[1]
+    return np.maximum((theta * w_f[:depth]) @ (phi * w_f[depth:]).T, 0.0)
+
+
+def products_without_relu(theta: Array, phi: Array, w_f: Array) -> Array:
+    """Here θ_i and φ_j, both weighted, are multiplied. Eq. (5) joins them end to end: ReLU(a_i + b_j)."""
+    depth = theta.shape[1]
+    return (theta * w_f[:depth]) @ (phi * w_f[depth:]).T
+
+
 def divided_already(theta: Array, phi: Array, w_f: Array) -> Array:
     """The result is divided by M already. That is right for f / C(x); here f alone is asked for."""
     return pair_scores(theta, phi, w_f) / len(phi)
@@ -215,6 +252,16 @@ def always_the_sum(equation: int, f: Array) -> Array:
 def always_the_number(equation: int, f: Array) -> Array:
     """The number of positions is right for eqs. (4) and (5) only. Eqs. (2) and (3) divide by the sum of the row."""
     return np.full(f.shape[0], float(f.shape[1]))
+
+
+def sum_of_absolute_values(equation: int, f: Array) -> Array:
+    """That is the sum of |f|. No C(x) of the paper has it: eq. (4), whose f has both signs, divides by the number."""
+    return np.sum(np.abs(f), axis=1)
+
+
+def absolute_values_for_the_dot_product(equation: int, f: Array) -> Array:
+    """For eq. (4) that is the sum of |f|. There f has both signs, and is divided by the number of positions."""
+    return np.sum(np.abs(f), axis=1) if equation == DOT_PRODUCT else normaliser(equation, f)
 
 
 def sum_over_columns(equation: int, f: Array) -> Array:
@@ -250,11 +297,9 @@ def axis_kept(equation: int, f: Array) -> Array:
 
 
 def softmax_rows_ladder() -> list[Rung]:
-    """Two scores, three, several rows; then scores whose exp is infinite, and rows far apart."""
+    """Two scores, three, several rows; then scores whose exp is infinite or zero."""
     rungs = [Rung((normal(*shape),)) for shape in [(1, 2), (1, 3), (2, 2), (2, 3), (4, 5)]]
-    large = Rung((np.asarray([[1000.0, 1001.0], [999.0, 1000.0]]),), "large scores")
-    apart = Rung((np.asarray([[0.0, 1.0], [1000.0, 1002.0]]),), "rows far apart")
-    return [*rungs, large, apart]
+    return [*rungs, *(Rung((scores,), about) for scores, about in far_out())]
 
 
 def pair_scores_ladder() -> list[Rung]:
@@ -278,15 +323,25 @@ def normaliser_ladder() -> list[Rung]:
 
 
 SOFTMAX_ROWS_MISTAKES = (
-    *(shift_forgotten, one_shift_for_all, columns_sum_to_one, everything_sums_to_one, only_exponentials),
+    *(shift_forgotten, one_shift_for_all, mean_subtracted, smallest_subtracted, keepdims_forgotten),
+    *(of_absolute_scores, columns_sum_to_one, everything_sums_to_one, only_exponentials),
     *(shifted_exponentials, divided_by_length, exponential_forgotten, sum_of_scores),
 )
 PAIR_SCORES_MISTAKES = (
     *(relu_forgotten, relu_too_early, halves_exchanged, first_half_twice, product_of_halves),
+    *(products_of_channels, products_without_relu),
     *(divided_already, exponential_too_much, dot_product_instead),
 )
 NORMALISER_MISTAKES = (
-    *(swapped_kinds, always_the_sum, always_the_number, sum_over_columns, sum_of_everything),
+    *(
+        sum_of_absolute_values,
+        absolute_values_for_the_dot_product,
+        swapped_kinds,
+        always_the_sum,
+        always_the_number,
+        sum_over_columns,
+        sum_of_everything,
+    ),
     *(queries_counted, mean_not_sum, axis_kept),
 )
 

@@ -141,6 +141,24 @@ def summed_over_queries(theta: Array, phi: Array, g: Array) -> Pair:
     return y, backward
 
 
+def scaled_logits(theta: Array, phi: Array, g: Array) -> Pair:
+    """The logits are divided by sqrt(D) here. Many codes do that; eq. (3) of the paper does not."""
+    return dense(scaled, theta, phi, g)
+
+
+def sum_of_dy(theta: Array, phi: Array, g: Array) -> Pair:
+    """What is subtracted is the sum of dy. It must be the sum of dy y: Σ_k weights_k dweights_k = dy_i · y_i."""
+    weights, _ = gaussian(theta, phi)
+    y, matmul_backward = matmul(weights, g)
+    _, product_backward = scaled_product(theta, phi)
+
+    def backward(dy: Array) -> tuple[Array, ...]:
+        dweights, dg = matmul_backward(dy)
+        return *product_backward(weights * (dweights - np.sum(dy, axis=-1, keepdims=True))), dg
+
+    return y, backward
+
+
 def softmax_jacobian_missing(theta: Array, phi: Array, g: Array) -> Pair:
     """The softmax's Jacobian is missing: dlogits = weights * (dweights - Σ_k weights_k dweights_k), row by row."""
     return dense(jacobian_missing, theta, phi, g)
@@ -174,8 +192,8 @@ GAUSSIAN_MISTAKES = (
     *(jacobian_missing, softmax_skipped, dot_over_columns, logits_not_transposed),
 )
 NONLOCAL_MISTAKES = (
-    *(normalisation_missing, exponential_missing, summed_over_queries),
-    *(softmax_jacobian_missing, keys_not_collected, weights_not_transposed),
+    *(normalisation_missing, exponential_missing, scaled_logits, summed_over_queries),
+    *(softmax_jacobian_missing, sum_of_dy, keys_not_collected, weights_not_transposed),
 )
 
 GAUSSIAN = Exercise("gaussian", ("theta", "phi"), "weights", gaussian, pairs_ladder, GAUSSIAN_MISTAKES)

@@ -155,6 +155,11 @@ def one_product(N: int, M: int, C: int, D: int) -> int:
     return 4 * N * C * D + N * M * D
 
 
+def pairs_with_all_channels(N: int, M: int, C: int, D: int) -> int:
+    """The pairs are counted with C channels. θ, φ and g have D, so each product over the pairs takes N M D."""
+    return 4 * N * C * D + 2 * N * M * C
+
+
 def counted_as_two(N: int, M: int, C: int, D: int) -> int:
     """Here a multiplication and an addition count as two operations. Asked for are multiply-adds, one for both."""
     return 2 * multiply_adds(N, M, C, D)
@@ -194,7 +199,15 @@ BLOCK_MISTAKES = (
     *(path_through_theta_missing, path_through_phi_missing, path_through_g_missing),
 )
 COUNT_MISTAKES = (
-    *(pairs_missing, one_product, counted_as_two, pooled_first, all_positions_are_keys, projection_missing),
+    *(
+        pairs_missing,
+        one_product,
+        pairs_with_all_channels,
+        counted_as_two,
+        pooled_first,
+        all_positions_are_keys,
+        projection_missing,
+    ),
 )
 
 BLOCK = Exercise("block", ("x", "w_theta", "w_phi", "w_g", "w_z"), "z", block, block_ladder, BLOCK_MISTAKES)
