@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import numpy
 from docutils import nodes
 from sphinx.environment import BuildEnvironment
 
@@ -38,10 +39,11 @@ exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # outputs are those of the code as it is; see state_of_the_code for what is built again
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120  # seconds a cell
 nb_output_stderr = "remove"  # progress bars
+nb_merge_streams = True  # what a cell prints is one block, however it was sent
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -194,7 +196,7 @@ def keep_together(app, doctree):
             parent.replace(formula, nodes.inline("", "", formula, nodes.Text(mark[0]), classes=["together"]))
 
 
-# ---- docs/tutorials is a symbolic link; what stands in a page is relative to where the page is in the site
+# ---- docs/tutorials is a symbolic link to ../tutorials, where Jupyter opens them: from there, pages are at ../docs/...
 
 
 def relfn2path(env, filename, docname=None, original=BuildEnvironment.relfn2path):
@@ -202,6 +204,7 @@ def relfn2path(env, filename, docname=None, original=BuildEnvironment.relfn2path
     if str(filename).startswith("/"):
         return original(env, filename, docname)
     relative = posixpath.normpath(posixpath.join(posixpath.dirname(docname or env.docname), filename))
+    relative = relative.removeprefix("docs/")
     return relative, str(HERE / relative)
 
 
@@ -217,7 +220,19 @@ def name_folds(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
+# ---- a page whose text did not change is built again all the same when the code did that it runs and describes
+
+
+def state_of_the_code(package=HERE.parent / "nonlocal_ref"):
+    """A checksum of what the notebooks run."""
+    found = hashlib.sha256(numpy.__version__.encode())
+    for path in sorted(package.rglob("*.py")):
+        found.update(path.relative_to(package).as_posix().encode() + b"\n" + path.read_bytes())
+    return found.hexdigest()
+
+
 def setup(app):
+    app.add_config_value("the_code", state_of_the_code(), "env", types=[str])
     app.connect("config-inited", add_mathjax)
     app.connect("doctree-read", keep_together)
     app.connect("html-page-context", name_folds)
