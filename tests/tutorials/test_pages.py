@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import nonlocal_ref.exercises as exercises
-from tests.tutorials.pages import FOLDER, PAGES
+from tests.tutorials.pages import FOLDER, PAGES, PYTHON
 
 HEADINGS = ("What you will do", "What you will learn", "Letters and shapes", "Break it", "Exercises", "Further reading")
+CODE_WIDTH = 96  # characters: what a window of 1280 pixels has room for
 INSTALL = '`pip install ".[tutorials]"`'
 ASKED = [pytest.param(asked, id=f"{page}-{asked.check}") for page in PAGES for asked in page.asked]
 
@@ -63,9 +64,7 @@ def test_previous_and_next_lead_to_the_neighbours(page):
 
 def test_a_link_to_another_page_leads_somewhere(page):
     links = re.findall(r"\]\((?:path:)?([^):#]+\.md)[^)]*\)", page.text)
-    site = FOLDER.parent / "docs"  # where the site has them: docs/tutorials
-    places = [site / link[3:] if link.startswith("../") else FOLDER / link for link in links]
-    assert not [place for place in places if not place.is_file()]
+    assert not [link for link in links if not (FOLDER / link).is_file()]  # as Jupyter and a repository's page follow it
 
 
 def test_it_has_the_headings_that_every_page_has(page):
@@ -107,10 +106,16 @@ def test_it_speaks_of_no_place_on_a_computer(page):
     assert not re.search(r"/(work|tmp|home|root)/", page.text)
 
 
+def test_its_code_fits_between_the_sidebars_of_a_small_screen(page):
+    code = [*(cell.source for cell in page.code), *PYTHON.findall(page.text)]
+    assert [line for block in code for line in block.splitlines() if len(line) > CODE_WIDTH] == []
+
+
 def test_its_code_is_formatted(page, tmp_path):
     for number, cell in enumerate(page.code):
         (tmp_path / f"cell_{number}.py").write_text(cell.source + "\n", encoding="utf-8")
-    command = [sys.executable, "-m", "ruff", "format", "--diff", "--config", FOLDER.parent / "pyproject.toml", tmp_path]
+    command = [sys.executable, "-m", "ruff", "format", "--diff", "--config", FOLDER.parent / "pyproject.toml"]
+    command += ["--line-length", str(CODE_WIDTH), tmp_path]
     formatted = subprocess.run(command, capture_output=True, text=True, check=False)
     assert formatted.returncode == 0, formatted.stdout + formatted.stderr
 
