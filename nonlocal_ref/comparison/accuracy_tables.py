@@ -22,7 +22,8 @@ def accuracy(rows: list[Entry]) -> Table:
     ]
     notes = [
         "Error ratio |got - exact| / (eps magnitude) against float64 on the host, the largest over all sizes.",
-        "A row passes at 30 or less that is at most twice NumPy float32's own (or 6); ! marks one that does not.",
+        "A row passes at 30 or less that is at most twice NumPy float32's own (or 6),",
+        "where its norm is off by at most ten times what NumPy float32's is (or 100 eps); ! marks one that does not.",
         "same bits: two runs agree to the last bit.",
     ]
     return Table("Accuracy", notes, ["variant", "backend", "dtype", *STAGES, "same bits", "verdict"], lines, 3)

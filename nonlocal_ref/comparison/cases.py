@@ -19,6 +19,7 @@ SIZES = {  # whether there is a GPU, whether it must be quick -> N
 DIRECTIONS = ("forward", "both")
 DTYPES = tuple(FLOATS)
 STAGE_PAIRS = 2**20  # weights that the stage-by-stage comparison looks at, at most
+LARGE_LOGIT = 100.0  # exp of it is more than float32 holds: who forgets to subtract the maximum is seen
 STEP = 2**-8  # no a_i + b_j of eq. (5) is nearer to 0 than half of this
 
 
@@ -100,12 +101,20 @@ class Case(NamedTuple):
         return nl.plan(self.variant, *self.size, dtype=dtype, backend=library)
 
     def draw(self, seed: int) -> dict[str, np.ndarray]:
-        """theta, phi, g, dy (and w_f): float64 numbers that float32 holds exactly, logits about standard normal."""
+        """theta, phi, g, dy (and w_f): float64 numbers that float32 holds exactly, logits about standard normal.
+
+        Under a softmax those of the first of several queries reach 100, and its dy is as much smaller: so its rounding,
+        large as the logits are, does not drown that of the others.
+        """
         s, rng = self.size, np.random.default_rng(seed)
         shapes: dict[str, tuple[int, ...]] = {"theta": (s.B, s.N, s.D), "phi": (s.B, s.M, s.D)}
         shapes |= {"g": (s.B, s.M, s.E), "dy": (s.B, s.N, s.E)} | ({"w_f": (2 * s.D,)} if "w_f" in self.names else {})
         scales = {"theta": s.D**-0.25, "phi": s.D**-0.25, "w_f": s.D**-0.25}
         x = {name: in_float32(scales.get(name, 1.0) * rng.standard_normal(shape)) for name, shape in shapes.items()}
+        if self.kind == "softmax" and s.N > 1:
+            first = (np.arange(s.N) == 0)[:, None]
+            dy = np.where(first, in_float32(x["dy"] / LARGE_LOGIT), x["dy"])
+            return x | {"theta": with_large_logits(x["theta"], x["phi"]), "dy": dy}
         if "w_f" not in x:
             return x
         left, right = x["w_f"][: s.D], x["w_f"][s.D :]
@@ -115,6 +124,15 @@ class Case(NamedTuple):
 def in_float32(x: np.ndarray) -> np.ndarray:
     """The float64 numbers that float32 rounds to."""
     return x.astype(np.float32).astype(np.float64)
+
+
+def with_large_logits(theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """The first query of each batch element, times what makes the largest of its logits 100 and none less than -100."""
+    logits = np.einsum("bd,bmd->bm", theta[:, 0], phi)
+    farthest = np.take_along_axis(logits, np.abs(logits).argmax(axis=1, keepdims=True), axis=1)  # from 0, with its sign
+    moved = np.array(theta)
+    moved[:, 0] *= LARGE_LOGIT / farthest
+    return in_float32(moved)
 
 
 def off_the_kink(vectors: np.ndarray, weight: np.ndarray, offset: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from nonlocal_ref.comparison.cases import DIRECTIONS, DTYPES, SIZES, Case, Size,
 from nonlocal_ref.comparison.devices import Backend, default_names
 from nonlocal_ref.comparison.environment import describe_environment
 from nonlocal_ref.comparison.headline import headline, wins
+from nonlocal_ref.comparison.judging import RULE
 from nonlocal_ref.comparison.one_case import (
     Found,
     Prepared,
@@ -126,6 +127,7 @@ class Comparison:
             "headline": headline(rows, speed, memory, won, complete=self.complete),
             "ok": failed == 0 and any(row["pass"] for row in rows),
             "complete": self.complete,
+            "rule": RULE,
             "failed": failed,
             "seed": self.seed,
             "quick": self.quick,
@@ -202,8 +204,12 @@ def compare(
     Notes
     -----
     A row passes when its error ratio |got - exact| / (eps magnitude) against a float64 oracle on the host is at most 30
-    and at most twice that of NumPy in float32 (or 6, where that is more).  Sizes that do not fit into memory are not
-    tried: their row has ``pass`` None and says what they need.  An error on a backend is a row that fails.
+    and at most twice that of NumPy in float32 (or 6, where that is more), and when the norm of its error, in units of
+    eps times the norm of the exact values, is at most ten times that of NumPy in float32 (or 100).  Shapes and dtypes
+    must be those of the case.  A stage that did not come back fails, and so does one that nobody asked for.
+
+    Sizes that do not fit into memory are not tried: their row has ``pass`` None and says what they need.  An error on a
+    backend is a row that fails.
 
     Examples
     --------

@@ -15,7 +15,6 @@ from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.machine.launches import NoCountError, launch_counter
 from nonlocal_ref.machine.software import importable
 
-GRADIENTS = ("dtheta", "dphi", "dg", "dw_f")
 FEWEST, MOST = 3, 50  # warm calls that are timed,
 TOO_SLOW = 0.5  # seconds: but a call that takes longer is timed once
 PAUSE = 0.05  # seconds: after their work the threads of another library spin for up to half of that, and take a core
@@ -71,11 +70,13 @@ class Subject:
         """The values, stage by stage, and whether they come out the same again."""
         once = self.stages() | self.on_host(first)
         again = self.stages() | self.on_host(self.both())
-        return Numbers(once, {name: same_bits(value, again[name]) for name, value in once.items()})
+        return Numbers(once, {name: name in again and same_bits(once[name], again[name]) for name in once})
 
     def on_host(self, results: tuple[Array, ...]) -> dict[str, np.ndarray]:
-        """y, dtheta, ... by name."""
-        return {name: to_numpy(x) for name, x in zip(("y", *GRADIENTS), results, strict=False)}
+        """y, dtheta, ... by name; one result too many is kept under its number, one too few is not there."""
+        names = ["y", *(f"d{name}" for name in self.case.names)]
+        names += [f"result {place + 1}" for place in range(len(names), len(results))]
+        return {name: to_numpy(x) for name, x in zip(names, results, strict=False)}
 
     def stages(self) -> dict[str, np.ndarray]:
         """What the dense form shows its tap for the first queries, up to the weights."""

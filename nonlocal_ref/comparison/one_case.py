@@ -1,6 +1,5 @@
 """One case: the oracle, then one backend against it, into rows for the report."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,13 +9,12 @@ import numpy as np
 from nonlocal_ref.comparison import interruption, oracle
 from nonlocal_ref.comparison.cases import Case
 from nonlocal_ref.comparison.devices import Backend
+from nonlocal_ref.comparison.judging import Scores, digits, judged, no_numbers, scores
 from nonlocal_ref.comparison.measurement import Numbers, Subject, ceilings
 from nonlocal_ref.machine.folders import without_folders
 from nonlocal_ref.machine.hardware import free_memory
-from nonlocal_ref.testing.magnitudes import LIMIT, error_ratios
 
-AS_GOOD = 2.0  # times NumPy float32's own error ratio
-ALWAYS_GOOD = 6.0  # where NumPy's is tiny by chance
+STAGES = ("logits", "max", "exp", "sum", "weights")  # which the dense form alone shows
 MAY_USE = 0.9  # of the memory that is free
 OVER = "not tried: the time was over before the oracle was done; name backends or sizes to have no limit"
 
@@ -36,7 +34,7 @@ class Prepared(NamedTuple):
 
     x: dict[str, np.ndarray]
     exact: oracle.Exacts
-    numpy_ratios: dict[str, float]  # NumPy float32's own
+    own: Scores  # NumPy's in float32
 
 
 class Refused(NamedTuple):
@@ -57,7 +55,7 @@ def prepare(case: Case, seed: int, stop: float | None = None) -> Prepared | Refu
         x = case.draw(seed)
         exact = oracle.exact_stages(case, x) | oracle.exact_operation(case, x, stop)
         subject = Subject(case, Backend("numpy"), "float32", x)
-        return Prepared(x, exact, ratios(subject.numbers(subject.both()), exact, "float32"))
+        return Prepared(x, exact, scores(subject.stages() | subject.on_host(subject.both()), exact, "float32"))
     except oracle.OverTimeError:
         return Refused(OVER, failed=False)
     except Exception as error:  # the other cases may still go through
@@ -87,7 +85,7 @@ def compare_case(
                 return
             subject = Subject(case, backend, dtype, prepared.x)
             first, results = subject.first_call()
-            found.rows.extend(judged(subject.numbers(results), prepared, label))
+            found.rows.extend(rows_of(subject.numbers(results), prepared, label))
             moving = subject.transfers(prepared.x, results)
             del results
             for direction in directions:
@@ -133,38 +131,22 @@ def gibibytes(count: float) -> str:
     return f"{value:.1f} GiB" if value < 1e6 else f"{value:.2g} GiB"
 
 
-def ratios(numbers: Numbers, exact: oracle.Exacts, dtype: str) -> dict[str, float]:
-    """The largest error ratio of each stage; inf where it is no number."""
-    eps = float(np.finfo(dtype).eps)
-    return {
-        name: float(np.max(error_ratios(value, *exact[name], eps), initial=0.0))
-        if value.shape == exact[name].value.shape
-        else math.inf
-        for name, value in numbers.values.items()
-    }
-
-
-def judged(numbers: Numbers, prepared: Prepared, label: Entry) -> list[Entry]:
+def rows_of(numbers: Numbers, prepared: Prepared, label: Entry) -> list[Entry]:
     """One row a stage."""
-    rows = []
-    for name, ratio in ratios(numbers, prepared.exact, label["dtype"]).items():
-        own = prepared.numpy_ratios[name]
-        limit = min(LIMIT, max(AS_GOOD * own, ALWAYS_GOOD)) if math.isfinite(own) else ALWAYS_GOOD
-        is_stage = name in {"logits", "max", "exp", "sum", "weights"}
-        rows.append(
-            label
-            | {"stage": name, "method": "dense" if is_stage else label["method"]}
-            | {"ratio": digits(ratio), "limit": digits(limit), "numpy_float32_ratio": digits(own)}
-            | {"pass": ratio <= limit, "same_bits": numbers.same_bits[name]}
-            | {"reason": "" if math.isfinite(ratio) else "not a finite number, or not the right shape"}
-        )
-    return rows
+    found = judged(numbers.values, prepared.exact, prepared.own, label["dtype"])
+    return [
+        label
+        | {"method": "dense" if row["stage"] in STAGES else label["method"]}
+        | row
+        | {"same_bits": numbers.same_bits.get(row["stage"])}
+        for row in found
+    ]
 
 
 def row_without_numbers(label: Entry, reason: str, *, failed: bool) -> Entry:
     """A row that says why there are none."""
-    nothing: Entry = dict.fromkeys(("ratio", "limit", "numpy_float32_ratio"))
-    return label | {"stage": "run"} | nothing | {"pass": False if failed else None, "same_bits": None, "reason": reason}
+    verdict = {"pass": False if failed else None, "same_bits": None, "reason": reason}
+    return label | {"stage": "run"} | no_numbers() | verdict
 
 
 def speed(subject: Subject, direction: str, budget: float, first: float) -> Entry:
@@ -216,8 +198,3 @@ def ceilings_of(backend: Backend, dtype: str) -> Entry:
         nothing = dict.fromkeys(("gflop_per_s", "gb_per_s", "product", "copy_bytes"))
         return {"backend": backend.name, "dtype": dtype, **nothing, "reason": f"not measured: {in_one_line(error)}"}
     return {"backend": backend.name, "dtype": dtype, **found, "reason": ""}
-
-
-def digits(value: float, count: int = 4) -> float | None:
-    """A number with so many significant digits; None where JSON has no word for it."""
-    return float(f"{value:.{count}g}") if math.isfinite(value) else None
