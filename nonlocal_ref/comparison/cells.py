@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 Entry = dict[str, Any]
 
 NONE = "-"
+BROKE = "it broke: "  # before the error that a measurement ended with
 
 
 class Table(NamedTuple):

@@ -1,6 +1,6 @@
 """The tables about what it costs: time, ceilings, launches, memory."""
 
-from nonlocal_ref.comparison.cells import NONE, Entry, Table, duration, mebibytes, rate, share
+from nonlocal_ref.comparison.cells import BROKE, NONE, Entry, Table, duration, mebibytes, rate, share
 
 
 def speed(report: Entry) -> Table:
@@ -120,6 +120,27 @@ def memory(found: list[Entry]) -> Table:
     ]
     heads = ["variant", "dtype", "size", "backend", "form", "planned", "measured"]
     return Table("Memory", ["On top of arguments and results, forward and backward."], heads, lines, 5)
+
+
+def unmeasured(report: Entry) -> Table:
+    """What broke while it was measured, and why; the numbers are judged in any case."""
+    found = [
+        (entry, what, entry.get(key, ""))
+        for part, what, key in (
+            ("speed", "speed", "reason"),
+            ("speed", "transfers", "transfers_reason"),
+            ("speed", "launches", "launches_how"),
+            ("memory", "memory", "how"),
+        )
+        for entry in report[part]
+    ]
+    names = ("backend", "variant", "dtype", "size")
+    lines = dict.fromkeys(
+        (*(entry[name] for name in names), what, why.removeprefix(BROKE))
+        for entry, what, why in found
+        if why.startswith(BROKE)
+    )
+    return Table("Not measured", [], [*names, "what", "why"], [list(line) for line in lines], 6)
 
 
 def measured_text(entry: Entry) -> str:

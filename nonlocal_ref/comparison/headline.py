@@ -1,33 +1,48 @@
 """The answer in one line: same numbers or not, how much faster and from which size on, how much memory."""
 
 from collections.abc import Iterable
+from textwrap import shorten
 from typing import Any
 
 Entry = dict[str, Any]
 
+WIDTH = 100  # of a reason: the table below has all of it
 ENOUGH = 2**18  # bytes planned: below, Python's own objects count for too much
 
 
 def headline(rows: list[Entry], speed: list[Entry], memory: list[Entry], won: list[Entry], *, complete: bool) -> str:
     """One line."""
-    parts = [numbers_in_words(rows), *faster_in_words(speed, won), memory_in_words(memory)]
+    parts = [numbers_in_words(rows), broken_in_words(rows), *faster_in_words(speed, won), memory_in_words(memory)]
     return ("" if complete else "Interrupted. ") + "; ".join(part for part in parts if part) + "."
 
 
 def numbers_in_words(rows: list[Entry]) -> str:
-    """Same numbers or not."""
-    judged = [row for row in rows if row["pass"] is not None]
-    left_out = len(rows) - len(judged)
+    """Same numbers or not; where not, the first stage that is wrong: what comes after it has its error from there."""
+    judged = [row for row in rows if row["stage"] != "run"]
+    left_out = sum(row["pass"] is None for row in rows)
     more = f" ({left_out} cases not tried)" if left_out else ""
     if not judged:
         return f"Nothing was compared{more}"
     wrong = [row for row in judged if not row["pass"]]
     if wrong:
-        where = ", ".join(sorted({f"{row['backend']} {row['variant']} {row['stage']}" for row in wrong})[:3])
-        return f"NOT the same numbers: {len(wrong)} of {len(judged)} rows fail, as {where}{more}"
+        first: dict[str, str] = {}  # rows stand in the order of computation
+        for row in wrong:
+            first.setdefault(f"{row['backend']} {row['variant']}", row["stage"])
+        where = ", ".join(f"{who} {stage}" for who, stage in list(first.items())[:3])
+        return f"NOT the same numbers: {len(wrong)} of {len(judged)} rows fail, first at {where}{more}"
     largest = max(judged, key=lambda row: row["ratio"])
     names = in_a_row(dict.fromkeys(row["backend"] for row in judged))
     return f"Same numbers on {names}: all {len(judged)} rows pass, largest error ratio {largest['ratio']:.2g}{more}"
+
+
+def broken_in_words(rows: list[Entry]) -> str:
+    """What broke instead of giving numbers: it says nothing about them."""
+    broken = [row for row in rows if row["stage"] == "run" and row["pass"] is False]
+    if not broken:
+        return ""
+    cases = "1 case" if len(broken) == 1 else f"{len(broken)} cases"
+    why = shorten(broken[0]["reason"], WIDTH, placeholder=" ...")
+    return f"{cases} could not be run, as {broken[0]['backend']} {broken[0]['variant']} ({why})"
 
 
 def wins(speed: list[Entry]) -> list[Entry]:
@@ -35,21 +50,27 @@ def wins(speed: list[Entry]) -> list[Entry]:
     timed = [entry for entry in speed if entry["median_s"] is not None]
     host = {key_of(entry): entry["median_s"] for entry in timed if entry["backend"] == "numpy"}
     groups: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in sorted(timed, key=lambda entry: entry["B"] * entry["N"] * entry["M"]):
+    for entry in sorted(timed, key=pairs):
         if entry["backend"] != "numpy" and key_of(entry) in host:
             group = tuple(entry[name] for name in ("backend", "variant", "dtype", "direction"))
             groups.setdefault(group, []).append(entry)
     return [
         dict(zip(("backend", "variant", "dtype", "direction"), group, strict=True))
         | {
-            "on_gpu": entries[-1]["to_device_s"] is not None,
+            "on_gpu": entries[-1]["on_gpu"],
             "size": entries[-1]["size"],
+            "pairs": pairs(entries[-1]),
             "factor": round(host[key_of(entries[-1])] / entries[-1]["median_s"], 2),
             "from_size": first_lasting(entries, host, transfers=False),
             "from_size_with_transfers": first_lasting(entries, host, transfers=True),
         }
         for group, entries in groups.items()
     ]
+
+
+def pairs(entry: Entry) -> int:
+    """How many (i, j) there are."""
+    return int(entry["B"] * entry["N"] * entry["M"])
 
 
 def key_of(entry: Entry) -> tuple[Any, ...]:
@@ -69,19 +90,25 @@ def first_lasting(entries: list[Entry], host: dict[tuple[Any, ...], float], *, t
 
 
 def faster_in_words(speed: list[Entry], won: list[Entry]) -> Iterable[str]:
-    """The speed-up forward and backward at the largest size; of a GPU alone where there is one."""
+    """For each GPU the range of its speed-ups forward and backward, all at its largest size; CuPy's first."""
     on_gpu = [entry for entry in won if entry["on_gpu"] and entry["direction"] == "both"]
-    if not on_gpu:
-        if speed:
-            yield "no GPU was measured, so nothing is said about its speed"
-        return
-    best = max(on_gpu, key=lambda entry: float(entry["factor"]))
-    least = min(on_gpu, key=lambda entry: float(entry["factor"]))
+    if not on_gpu and speed:
+        yield "no GPU was measured, so nothing is said about its speed"
+    names = dict.fromkeys(entry["backend"] for entry in on_gpu)
+    for name in sorted(names, key=lambda name: not name.startswith("cupy")):
+        yield range_in_words(name, [entry for entry in on_gpu if entry["backend"] == name])
+
+
+def range_in_words(name: str, entries: list[Entry]) -> str:
+    """From the least to the best factor at the largest size, and from which size on the best one is faster."""
+    most = max(entry["pairs"] for entry in entries)
+    at_most = [entry for entry in entries if entry["pairs"] == most]
+    best = max(at_most, key=lambda entry: float(entry["factor"]))
+    least = min(entry["factor"] for entry in at_most)
+    factors = f"{best['factor']:g}" if least == best["factor"] else f"{least:g} to {best['factor']:g}"
     start = f"from size {best['from_size']} on" if best["from_size"] else "at no measured size faster throughout"
-    yield (
-        f"{best['backend']} is {least['factor']:g} to {best['factor']:g} times as fast as numpy at size {best['size']} "
-        f"({best['variant']}: {start})"
-    )
+    what = f"{best['variant']} in {best['dtype']}"
+    return f"{name} is {factors} times as fast as numpy at size {best['size']} ({what}: {start})"
 
 
 def memory_in_words(memory: list[Entry]) -> str:

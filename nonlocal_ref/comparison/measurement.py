@@ -142,6 +142,7 @@ class Subject:
                 tracemalloc.stop()
             return max(peak - sum(x.nbytes for x in results), 0), "tracemalloc"
         if self.backend.library == "cupy":
+            self.backend.give_back()  # what the default pool keeps for later is memory that the fresh one cannot have
             pool = self.backend.namespace.cuda.MemoryPool()
             with self.backend.namespace.cuda.using_allocator(pool.malloc):
                 results = self.both()

@@ -1,13 +1,16 @@
 """One case: the oracle, then one backend against it, into rows for the report."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nonlocal_ref.comparison import interruption, oracle
 from nonlocal_ref.comparison.cases import Case
+from nonlocal_ref.comparison.cells import BROKE
 from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.comparison.judging import Scores, digits, judged, no_numbers, scores
 from nonlocal_ref.comparison.measurement import Numbers, Subject, ceilings
@@ -19,6 +22,14 @@ MAY_USE = 0.9  # of the memory that is free
 OVER = "not tried: the time was over before the oracle was done; name backends or sizes to have no limit"
 
 Entry = dict[str, Any]
+
+# what stands where there are no numbers
+NO_SPEED: Entry = dict.fromkeys(
+    ("first_call_s", "median_s", "spread", "fastest_s", "calls", "gflop_per_s", "gb_per_s", "clock")
+)
+NO_TRANSFERS: Entry = {"to_device_s": None, "from_device_s": None}
+NO_LAUNCHES: Entry = {"launches": None}
+NO_MEMORY: Entry = {"measured_bytes": None}
 
 
 class Found(NamedTuple):
@@ -79,23 +90,52 @@ def compare_case(
         return
     try:
         with backend.holding(dtype):
-            reason = misfit(bytes_needed(case, dtype, backend.library), backend.free_bytes())
-            if reason:
-                found.rows.append(row_without_numbers(label, reason, failed=False))
-                return
-            subject = Subject(case, backend, dtype, prepared.x)
-            first, results = subject.first_call()
-            found.rows.extend(rows_of(subject.numbers(results), prepared, label))
-            moving = subject.transfers(prepared.x, results)
-            del results
-            for direction in directions:
-                timed = speed(subject, direction, budget, first)
-                found.speed.append(label | {"direction": direction} | timed | moving | launches(subject, direction))
-            found.memory.append(label | memory(subject))
-            backend.give_back()
+            measure_case(case, backend, label, prepared, directions, budget, found)
     except Exception as error:  # every library has its own; a report that says so is worth more than none
         interruption.check()
         found.rows.append(row_without_numbers(label, in_one_line(error), failed=True))
+    finally:  # of a case that broke as well: the next one needs the memory
+        with suppress(Exception), backend.holding(dtype):
+            backend.give_back()
+
+
+def measure_case(
+    case: Case,
+    backend: Backend,
+    label: Entry,
+    prepared: Prepared,
+    directions: Sequence[str],
+    budget: float,
+    found: Found,
+) -> None:
+    """The rows first; what then breaks in a measurement takes nothing from them."""
+    reason = misfit(bytes_needed(case, label["dtype"], backend.library), backend.free_bytes())
+    if reason:
+        found.rows.append(row_without_numbers(label, reason, failed=False))
+        return
+    subject = Subject(case, backend, label["dtype"], prepared.x)
+    first, results = subject.first_call()
+    found.rows.extend(rows_of(subject.numbers(results), prepared, label))
+    moving = attempt(partial(subject.transfers, prepared.x, results), NO_TRANSFERS, "transfers_reason")
+    del results
+    for direction in directions:
+        found.speed.append(
+            label
+            | {"direction": direction, "on_gpu": backend.on_gpu}
+            | attempt(partial(speed, subject, direction, budget, first), NO_SPEED, "reason")
+            | moving
+            | attempt(partial(launches, subject, direction), NO_LAUNCHES, "launches_how")
+        )
+    planned = {"planned_bytes": case.plan(label["dtype"], backend.library).peak_bytes}
+    found.memory.append(label | planned | attempt(partial(memory, subject), NO_MEMORY, "how"))
+
+
+def attempt(measure: Callable[[], Entry], nothing: Entry, why: str) -> Entry:
+    """What was measured, or nothing and the reason."""
+    try:
+        return measure()
+    except Exception as error:  # of any library, or of the one that counts or times
+        return nothing | {why: f"{BROKE}{in_one_line(error)}"}
 
 
 def in_one_line(error: Exception) -> str:
@@ -151,9 +191,8 @@ def row_without_numbers(label: Entry, reason: str, *, failed: bool) -> Entry:
 
 def speed(subject: Subject, direction: str, budget: float, first: float) -> Entry:
     """First call, warm median and spread, and what that is in GFLOP/s and GB/s."""
-    nothing: Entry = dict.fromkeys(("median_s", "spread", "fastest_s", "calls", "gflop_per_s", "gb_per_s"))
     if not subject.backend.keeps_time:
-        return {"first_call_s": None, **nothing, "clock": None, "reason": "not measured: it stands in for a device"}
+        return NO_SPEED | {"reason": "not measured: it stands in for a device"}
     seconds, clock = subject.warm_seconds(direction, budget)
     median = statistics.median(seconds)
     low, _, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else [median] * 3
@@ -180,13 +219,9 @@ def launches(subject: Subject, direction: str) -> Entry:
 
 
 def memory(subject: Subject) -> Entry:
-    """Planned against measured, on top of arguments and results."""
+    """On top of arguments and results."""
     measured, how = subject.peak_bytes()
-    return {
-        "planned_bytes": subject.case.plan(subject.dtype, subject.backend.library).peak_bytes,
-        "measured_bytes": measured,
-        "how": how,
-    }
+    return {"measured_bytes": measured, "how": how}
 
 
 def ceilings_of(backend: Backend, dtype: str) -> Entry:

@@ -22,6 +22,7 @@ def all_tables(report: Entry) -> list[Table]:
         cost_tables.below_ceilings(report),
         cost_tables.launches(report),
         cost_tables.memory(report["memory"]),
+        cost_tables.unmeasured(report),
         accuracy_tables.with_tf32(report),
         environment(report),
     ]

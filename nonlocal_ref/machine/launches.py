@@ -86,7 +86,8 @@ def load_cupti() -> Any:
     """CUPTI from where NVIDIA's packages put it, or from where the system looks; NoCountError where it is nowhere."""
     with suppress(ImportError, RuntimeError, ValueError, OSError):  # comes with CuPy 14; does not find or know it
         found = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("cupti")
-        return ctypes.CDLL(found.abs_path)
+        if found.abs_path:  # without a path CDLL would give this process itself, which has no CUPTI
+            return ctypes.CDLL(found.abs_path)
     for name in NAMES:
         with suppress(OSError):
             return ctypes.CDLL(name)

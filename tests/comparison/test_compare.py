@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.comparison import compare, devices, measurement, one_case, to_html
+from nonlocal_ref.comparison import compare, devices, measurement, one_case, to_html, to_terminal
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
 from nonlocal_ref.comparison.headline import first_lasting, memory_in_words, wins
@@ -58,7 +58,7 @@ def test_a_wrong_number_fails_its_row_and_the_report(monkeypatch):
     assert one_row(report, stage="y")["pass"] is True
     assert one_row(report, stage="dphi")["pass"] is False
     assert not report["ok"]
-    assert report["headline"].startswith("NOT the same numbers: 3 of 5 rows fail, as numpy dot_product dg")
+    assert report["headline"].startswith("NOT the same numbers: 3 of 5 rows fail, first at numpy dot_product dtheta")
 
 
 def test_nan_is_no_number_and_fails(monkeypatch):
@@ -129,6 +129,39 @@ def test_a_device_lost_in_the_middle_fails_its_row_and_the_run_goes_on(monkeypat
     assert any(row["variant"] == "gaussian" and row["pass"] for row in report["rows"])
 
 
+@pytest.mark.parametrize(
+    ("measurement_of", "entries", "key", "what"),
+    [
+        ("warm_seconds", "speed", "reason", "speed"),
+        ("launches", "speed", "launches_how", "launches"),
+        ("transfers", "speed", "transfers_reason", "transfers"),
+        ("peak_bytes", "memory", "how", "memory"),
+    ],
+)
+def test_a_measurement_that_breaks_takes_nothing_from_the_numbers(monkeypatch, measurement_of, entries, key, what):
+    def broken(self, *words):
+        msg = "out of memory"
+        raise MemoryError(msg)
+
+    monkeypatch.setattr(Subject, measurement_of, broken)
+    report = compare(["dot_product"], [SIZE], ["float32"], ["numpy"], quick=True)
+    assert report["ok"], report["headline"]
+    assert report["headline"].startswith("Same numbers on numpy: all 5 rows pass")
+    assert {entry[key] for entry in report[entries]} == {"it broke: MemoryError: out of memory"}
+    assert f"{what}  MemoryError: out of memory" in to_terminal(report)
+
+
+def test_memory_is_given_back_where_a_case_broke(monkeypatch):
+    case, backend, told = one_case.Case("dot_product", Size.parse(SIZE)), devices.Backend("numpy"), []
+    prepared = one_case.prepare(case, 0)
+    monkeypatch.setattr(devices.Backend, "give_back", lambda self: told.append("given back"))
+    monkeypatch.setattr(Subject, "first_call", lambda self: told.append("broke") or 1 / 0)
+    found = one_case.Found([], [], [])
+    one_case.compare_case(case, backend, "float32", prepared, ["both"], 0.0, found)
+    assert told == ["broke", "given back"]
+    assert [row["reason"] for row in found.rows] == ["ZeroDivisionError: division by zero"]
+
+
 def test_memory_is_measured_where_it_can_be_and_never_0_elsewhere():
     pytest.importorskip("array_api_strict")
     report = compare(["dot_product"], [64], ["float32"], ["numpy", "array_api_strict:device1"], quick=True)
@@ -171,7 +204,8 @@ def test_speed_says_what_was_measured():
 
 def entry(backend, n, seconds, moving=None):
     label = {"variant": "gaussian", "dtype": "float32", "direction": "both", "size": str(n), "B": 1, "N": n, "M": n}
-    return label | {"backend": backend, "median_s": seconds, "to_device_s": moving, "from_device_s": moving}
+    moved = {"on_gpu": moving is not None, "to_device_s": moving, "from_device_s": moving}
+    return label | {"backend": backend, "median_s": seconds} | moved
 
 
 def test_the_gpu_wins_from_the_size_from_which_on_it_always_does():

@@ -11,6 +11,7 @@ import nonlocal_ref as nl
 from nonlocal_ref.backend import load_backend, to_numpy
 from nonlocal_ref.cli import main
 from nonlocal_ref.comparison import compare, comparing, devices, one_case, to_html, to_markdown, to_terminal
+from nonlocal_ref.comparison.cases import Case, Size
 from nonlocal_ref.comparison.measurement import Subject
 from nonlocal_ref.machine import find_gpu
 from nonlocal_ref.machine.launches import NoCountError
@@ -91,6 +92,27 @@ def test_launches_that_cannot_be_counted_have_a_reason(asked_for_tf32, monkeypat
     report = small()
     assert {e["launches_how"] for e in report["speed"] if e["backend"] == "cupy"} == {"not counted: CUPTI is not here"}
     assert "kernels a call  not counted: CUPTI is not here" in to_terminal(report)
+
+
+def test_a_counter_that_breaks_has_a_reason(asked_for_tf32, monkeypatch):
+    def has_no_such_name():
+        msg = "undefined symbol: cuptiActivityRegisterCallbacks"
+        raise AttributeError(msg)
+
+    monkeypatch.setattr("nonlocal_ref.comparison.measurement.launch_counter", has_no_such_name)
+    report = small()
+    assert report["ok"], report["headline"]
+    assert "launches  AttributeError: undefined symbol" in to_terminal(report)
+
+
+def test_the_default_pool_is_empty_before_a_fresh_one_is_measured(monkeypatch):
+    case, told = Case("dot_product", Size.parse(8)), []
+    subject = Subject(case, devices.Backend("cupy"), "float32", case.draw(0))
+    right = stand_in.MemoryPool
+    monkeypatch.setattr(devices.Backend, "give_back", lambda self: told.append("given back"))
+    monkeypatch.setattr(sys.modules["cupy.cuda"], "MemoryPool", lambda: told.append("a fresh pool") or right())
+    subject.peak_bytes()
+    assert told == ["given back", "a fresh pool"]
 
 
 def test_a_gpu_that_is_lost_fails_its_rows_and_the_report_is_whole(asked_for_tf32, monkeypatch):

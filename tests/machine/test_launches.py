@@ -107,3 +107,12 @@ def test_where_it_is_nowhere_nothing_is_counted(monkeypatch):
     launches.launch_counter.cache_clear()
     with pytest.raises(NoCountError, match="CUPTI is not here"):
         launches.launch_counter()
+
+
+def test_a_place_without_a_path_is_not_taken_for_cupti(monkeypatch):
+    def load(name):
+        return types.SimpleNamespace(abs_path=None)
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: types.SimpleNamespace(load_nvidia_dynamic_lib=load))
+    monkeypatch.setattr(launches.ctypes, "CDLL", lambda path: path)
+    assert load_cupti() == launches.NAMES[0]
