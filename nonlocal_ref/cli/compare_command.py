@@ -29,9 +29,10 @@ SECONDS = {False: 25.0, True: 150.0}
 DESCRIPTION = """\
 Run the operation on NumPy and on a GPU, and hold every stage and every gradient against float64: same numbers?  how
 much faster, and from which size on?  how much memory?  Where there is no GPU, NumPy is compared with what can stand in
-for one.  Exit codes: 0 every row passes; 1 a row fails, or none could be tried; 2 the request cannot be met;
-3 --require-gpu and there is none; 130 interrupted: the report has what was found until then.  The file of --json is
-also written on the way, with "complete": false.  --diff ends with 1 where a row of B fails, or no row stands in both.
+for one.  Exit codes: 0 every row passes; 1 a row fails, a case breaks, or none could be tried; 2 the request cannot be
+met; 3 --require-gpu and no row of a GPU was judged; 130 interrupted: the report has what was found until then.  The file
+of --json is also written on the way, with "complete": false.  --diff ends with 1 where a row of B fails, or no row stands
+in both.
 """
 
 
@@ -60,7 +61,7 @@ def add_compare(commands: Any) -> None:
     for option, what in FILES.items():
         parser.add_argument(f"--{option}", metavar="FILE", type=Path, help=f"write the report: {what}")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, shorter timings")
-    parser.add_argument("--require-gpu", action="store_true", help=f"exit with {NO_GPU} where there is no GPU")
+    parser.add_argument("--require-gpu", action="store_true", help=f"exit with {NO_GPU} where no GPU was compared")
     parser.add_argument(
         "--diff",
         nargs=2,
@@ -96,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
     except (TypeError, ValueError) as error:
         fail("compare", str(error), error)
     comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish else None
+    gpus = [backend.name for backend in comparison.backends if backend.on_gpu]
+    if args.require_gpu and not gpus:
+        show(f"No GPU asked for: --require-gpu, and --backends names none ({', '.join(args.backends)}).")
+        return NO_GPU
     if not comparison.gpu:
         show(paragraph(f"No GPU found: {comparison.gpu.reason}.", terminal_width()))
     try:
@@ -107,6 +112,13 @@ def run(args: argparse.Namespace) -> int:
         show(to_terminal(report, terminal_width(), shown=0 if comparison.gpu else 1), *lines.written)
         if lines.troubles:
             fail("compare", "; ".join(lines.troubles))
+    if (
+        args.require_gpu
+        and not report["failed"]
+        and not any(row["pass"] for row in report["rows"] if row["backend"] in gpus)
+    ):
+        show(f"No GPU compared: no row of {', '.join(gpus)} could be tried, see the reasons above.")
+        return NO_GPU
     return 0 if report["ok"] else 1
 
 

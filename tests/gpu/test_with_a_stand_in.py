@@ -144,6 +144,29 @@ def test_require_gpu_is_met(capsys, asked_for_tf32):
     assert capsys.readouterr().out.startswith("Same numbers on cupy")
 
 
+def test_require_gpu_is_not_met_where_no_row_of_a_gpu_was_judged(capsys, asked_for_tf32, monkeypatch):
+    monkeypatch.setattr(
+        devices.Backend, "free_bytes", lambda backend: 0 if backend.library == "cupy" else stand_in.MEMORY
+    )
+    words = ["--variants", "dot_product", "--sizes", "4", "--dtype", "float64", "--quick", "--require-gpu"]
+    assert main(["compare", *words]) == 3
+    out = capsys.readouterr().out
+    assert "does not fit" in out
+    assert out.endswith("No GPU compared: no row of cupy could be tried, see the reasons above.\n")
+
+
+def test_require_gpu_is_not_met_by_backends_without_one(capsys):
+    assert main(["compare", "--require-gpu", "--backends", "numpy", "--sizes", "4"]) == 3
+    assert capsys.readouterr().out.startswith("No GPU asked for: ")
+
+
+def test_a_gpu_whose_numbers_are_wrong_is_exit_code_1_and_not_3(asked_for_tf32, monkeypatch):
+    right = Subject.both
+    monkeypatch.setattr(Subject, "both", lambda self: tuple(1.001 * x for x in right(self)))
+    words = ["--variants", "dot_product", "--sizes", "4", "--dtype", "float64", "--quick"]
+    assert main(["compare", "--require-gpu", "--backends", "cupy", *words]) == 1
+
+
 def test_a_device_that_is_not_there_is_refused_at_the_door():
     with pytest.raises(ValueError, match="backend 'cupy' has no device '1' here: cudaErrorInvalidDevice"):
         load_backend("cupy:1")
