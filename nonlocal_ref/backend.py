@@ -164,9 +164,11 @@ def _find_device(library: str, xp: Any, where: str) -> Any:
 def to_numpy(x: Array) -> np.ndarray:
     """Copy an array of any library to host NumPy: the only way from a device to the host in this package."""
     if is_torch_array(x):
-        return np.array(x.detach().cpu().resolve_conj().resolve_neg().numpy())  # NumPy has no such lazy views
+        host: np.ndarray = x.detach().numpy(force=True)  # conj and neg views resolved
+        return np.array(host) if x.device.type == "cpu" else host  # from a device it is a copy already
     if is_cupy_array(x):
-        return np.array(x.get())
+        copy: np.ndarray = x.get()
+        return copy
     if backend_name(x) == "array_api_strict":
         xp = array_namespace(x)
         return np.array(np.asarray(to_device(x, xp.Device("CPU_DEVICE"))))

@@ -18,24 +18,25 @@ def speed(report: Entry) -> Table:
     lines = [[*key, *(timing(found.get(name)) for name in names)] for key, found in groups.items()]
     heads = [f"{name} | first | GFLOP/s" for name in names]
     notes = [
-        "Warm median +- half the distance between the quartiles | first call of all | GFLOP/s by the plan's operations."
+        "Warm median +- half the distance between the quartiles | first call | GFLOP/s by the plan's operations.",
+        "The first call of both comes after that of forward; r: a repeat, the same function ran at this size before.",
     ]
     moved = [entry for entry in report["speed"] if entry["to_device_s"] is not None]
     if moved:
         worst = max(moved, key=lambda entry: float(entry["to_device_s"] + entry["from_device_s"]))
         there, back = duration(worst["to_device_s"]), duration(worst["from_device_s"])
-        notes.append(f"Transfers come on top: up to {there} to {worst['backend']}, {back} back (size {worst['size']}).")
+        where = f"size {worst['size']}, {worst['direction']}"
+        notes.append(f"Transfers come on top: up to {there} to {worst['backend']}, {back} back ({where}).")
     return Table("Speed", notes, ["variant", "dtype", "size", "direction", *heads], lines, 4)
 
 
 def timing(entry: Entry | None) -> str:
-    """1.23 ms +- 4 % | 12 ms | 45."""
+    """1.23 ms +- 4 % | 12 ms r | 45."""
     if entry is None:
         return NONE
     spread = f"{50 * entry['spread']:.0f} %" if entry["calls"] > 1 else "one call"
-    return (
-        f"{duration(entry['median_s'])} +- {spread} | {duration(entry['first_call_s'])} | {rate(entry['gflop_per_s'])}"
-    )
+    first = duration(entry["first_call_s"]) + (" r" if entry.get("first_call_repeats") else "")
+    return f"{duration(entry['median_s'])} +- {spread} | {first} | {rate(entry['gflop_per_s'])}"
 
 
 def wins(won: list[Entry]) -> Table:

@@ -30,10 +30,19 @@ class Backend:
 
     @cached_property
     def on_gpu(self) -> bool:
-        """Whether its memory is not the host's."""
+        """Whether its memory is not the host's: CUDA, XPU, Apple's MPS, whatever has a name that is not the CPU's."""
         if self.library == "jax" and not self.place:  # on a GPU by itself where it sees one
             return str(importlib.import_module("jax").default_backend()) != "cpu"
-        return self.library == "cupy" or self.place.startswith(("cuda", "gpu"))
+        return self.library == "cupy" or (self.library in {"torch", "jax"} and self.kind not in {"", "cpu"})
+
+    @property
+    def kind(self) -> str:
+        """The device without its number: cuda of cuda:1."""
+        return self.place.partition(":")[0]
+
+    def torch_device(self) -> Any:
+        """PyTorch's functions for its kind of device, torch.cuda for instance; None on the host."""
+        return getattr(importlib.import_module("torch"), self.kind, None) if self.on_gpu else None
 
     @property
     def keeps_time(self) -> bool:
@@ -58,16 +67,18 @@ class Backend:
                 x.block_until_ready()
         elif self.library == "cupy":
             self.namespace.cuda.get_current_stream().synchronize()
+        elif self.library == "torch" and self.kind == "mps":
+            self.torch_device().synchronize()  # there is one at most, and it takes no name
         elif self.library == "torch" and self.on_gpu:
-            importlib.import_module("torch").cuda.synchronize(self.device)
+            self.torch_device().synchronize(self.device)
 
     def free_bytes(self) -> int | None:
         """Memory that is left on its device; None where nobody says."""
         if self.library == "cupy":
             free, _ = self.namespace.cuda.runtime.memGetInfo()
             return int(free + self.namespace.get_default_memory_pool().free_bytes())
-        if self.library == "torch" and self.on_gpu:
-            return int(importlib.import_module("torch").cuda.mem_get_info(self.device)[0])
+        if self.library == "torch" and hasattr(self.torch_device(), "mem_get_info"):
+            return int(self.torch_device().mem_get_info(self.device)[0])
         return None if self.on_gpu else free_memory()
 
     def give_back(self) -> None:
@@ -75,15 +86,15 @@ class Backend:
         if self.library == "cupy":
             self.namespace.get_default_memory_pool().free_all_blocks()
         elif self.library == "torch" and self.on_gpu:
-            importlib.import_module("torch").cuda.empty_cache()
+            self.torch_device().empty_cache()
 
     def device_name(self) -> str | None:
         """The GPU's name; None on the host, and where nobody says."""
         if self.library == "cupy":
             index = self.namespace.cuda.Device().id if self.device is None else self.device.id
             return str(self.namespace.cuda.runtime.getDeviceProperties(index)["name"].decode())
-        if self.library == "torch" and self.on_gpu:
-            return str(importlib.import_module("torch").cuda.get_device_name(self.device))
+        if self.library == "torch" and hasattr(self.torch_device(), "get_device_name"):
+            return str(self.torch_device().get_device_name(self.device))
         return None
 
 

@@ -3,14 +3,14 @@
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 import nonlocal_ref as nl
 from nonlocal_ref.backend import Array, from_host, to_numpy
-from nonlocal_ref.comparison.cases import Case
+from nonlocal_ref.comparison.cases import DIRECTIONS, Case
 from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.machine.launches import NoCountError, launch_counter
 from nonlocal_ref.machine.software import importable
@@ -54,10 +54,17 @@ class Subject:
         """Forward alone, or forward and backward."""
         return self.forward if direction == "forward" else self.both
 
-    def first_call(self) -> tuple[float, tuple[Array, ...]]:
-        """Seconds of the first call of all, forward and backward: with everything that is compiled or loaded for it."""
-        time.sleep(PAUSE)
-        return self.timed(self.both)
+    def first_calls(self, directions: Sequence[str]) -> tuple[dict[str, float], tuple[Array, ...]]:
+        """Seconds of the first call in each direction, forward first; and what forward and backward gave.
+
+        Forward's has everything that is compiled or loaded for it.  That of both comes after it where both are timed:
+        what it takes longer than its warm median is what the backward needs for its first time.
+        """
+        seconds = {}
+        for direction in [name for name in DIRECTIONS if name in directions]:
+            time.sleep(PAUSE)
+            seconds[direction], results = self.timed(self.call(direction))
+        return seconds, results if "both" in directions else self.both()
 
     def timed(self, call: Callable[[], tuple[Array, ...]]) -> tuple[float, tuple[Array, ...]]:
         """Seconds of one call by the wall clock, until its results are there; and the results."""
@@ -116,11 +123,14 @@ class Subject:
             return None, f"not counted: {error}"
         return (found, "CUPTI") if found else (None, "not counted: CUPTI saw none")
 
-    def transfers(self, x: dict[str, np.ndarray], results: tuple[Array, ...]) -> dict[str, float | None]:
-        """Seconds to the device and back; None where the memory is the host's."""
+    def transfers(self, x: dict[str, np.ndarray], direction: str) -> dict[str, float | None]:
+        """Seconds to the device and back, of what goes in and comes out; None where the memory is the host's."""
         if not self.backend.on_gpu:
             return {"to_device_s": None, "from_device_s": None}
-        host = [value.astype(self.dtype) for value in x.values()]
+        names = self.case.names if direction == "forward" else x
+        host = [x[name].astype(self.dtype) for name in names]
+        results = self.call(direction)()
+        self.backend.wait(results)
         there, back = [], []
         for _ in range(TRANSFERS):
             start = time.perf_counter()
@@ -133,22 +143,46 @@ class Subject:
 
     def peak_bytes(self) -> tuple[int | None, str]:
         """Memory that a call takes on top of arguments and results, and how it was measured."""
-        if self.backend.library == "numpy":
-            tracemalloc.start()
-            try:
-                results = self.both()
-                peak = tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
-            return max(peak - sum(x.nbytes for x in results), 0), "tracemalloc"
-        if self.backend.library == "cupy":
-            self.backend.give_back()  # what the default pool keeps for later is memory that the fresh one cannot have
-            pool = self.backend.namespace.cuda.MemoryPool()
-            with self.backend.namespace.cuda.using_allocator(pool.malloc):
-                results = self.both()
-                self.backend.wait(results)
-            return max(pool.total_bytes() - sum(x.nbytes for x in results), 0), "a fresh memory pool"
-        return None, f"not measured: {self.backend.library} does not say"
+        peak = {"numpy": self.traced_bytes, "cupy": self.pool_bytes, "torch": self.torch_bytes}.get(
+            self.backend.library
+        )
+        return peak() if peak else (None, f"not measured: {self.backend.library} does not say")
+
+    def traced_bytes(self) -> tuple[int, str]:
+        """Python's own account of what NumPy asks for."""
+        tracemalloc.start()
+        try:
+            results = self.both()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        return beyond(results, peak), "tracemalloc"
+
+    def pool_bytes(self) -> tuple[int, str]:
+        """What a pool that is new grows to."""
+        cuda = self.backend.namespace.cuda
+        self.backend.give_back()  # what the default pool keeps for later is memory that the fresh one cannot have
+        pool = cuda.MemoryPool()
+        with cuda.using_allocator(pool.malloc):
+            results = self.both()
+            self.backend.wait(results)
+        return beyond(results, pool.total_bytes()), "a fresh memory pool"
+
+    def torch_bytes(self) -> tuple[int | None, str]:
+        """PyTorch's own account, which it keeps for CUDA and XPU."""
+        module, place = self.backend.torch_device(), self.backend.device
+        if not hasattr(module, "max_memory_allocated"):
+            return None, "not measured: torch does not say on this device"
+        before = module.memory_allocated(place)
+        module.reset_peak_memory_stats(place)
+        results = self.both()
+        self.backend.wait(results)
+        return beyond(results, module.max_memory_allocated(place) - before), "max_memory_allocated"
+
+
+def beyond(results: tuple[Array, ...], peak: int) -> int:
+    """A peak without what the results themselves take."""
+    return max(peak - sum(int(x.nbytes) for x in results), 0)
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:

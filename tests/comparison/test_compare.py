@@ -155,7 +155,7 @@ def test_memory_is_given_back_where_a_case_broke(monkeypatch):
     case, backend, told = one_case.Case("dot_product", Size.parse(SIZE)), devices.Backend("numpy"), []
     prepared = one_case.prepare(case, 0)
     monkeypatch.setattr(devices.Backend, "give_back", lambda self: told.append("given back"))
-    monkeypatch.setattr(Subject, "first_call", lambda self: told.append("broke") or 1 / 0)
+    monkeypatch.setattr(Subject, "first_calls", lambda self, directions: told.append("broke") or 1 / 0)
     found = one_case.Found([], [], [])
     one_case.compare_case(case, backend, "float32", prepared, ["both"], 0.0, found)
     assert told == ["broke", "given back"]
@@ -200,6 +200,60 @@ def test_speed_says_what_was_measured():
         assert entry["calls"] >= 1
         assert (entry["gflop_per_s"] is None) == (entry["direction"] == "forward")
         assert entry["to_device_s"] is None  # the memory is the host's
+
+
+def subject(variant="dot_product", dtype="float64", backend="numpy"):
+    case = one_case.Case(variant, Size.parse(SIZE))
+    return Subject(case, devices.Backend(backend), dtype, case.draw(0))
+
+
+def test_the_first_call_of_forward_has_no_backward(monkeypatch):
+    called = []
+    for name in ("forward", "both"):
+        right = getattr(Subject, name)
+        monkeypatch.setattr(Subject, name, lambda self, name=name, right=right: called.append(name) or right(self))
+    seconds, results = subject().first_calls(["both", "forward"])
+    assert called == list(seconds) == ["forward", "both"]
+    assert len(results) == 4
+    called.clear()
+    seconds, results = subject().first_calls(["forward"])
+    assert list(seconds) == ["forward"]
+    assert len(results) == 4
+
+
+def test_a_first_call_that_is_a_repeat_is_marked():
+    variants = ["gaussian", "dot_product", "embedded_gaussian"]
+    report = compare(variants, [SIZE], ["float32", "float64"], ["numpy"], ["forward"], quick=True)
+    repeats = {(e["variant"], e["dtype"]) for e in report["speed"] if e["first_call_repeats"]}
+    assert repeats == {(variant, "float32") for variant in variants} | {("embedded_gaussian", "float64")}
+    assert " r | " in to_terminal(report)
+
+
+@pytest.mark.parametrize(("direction", "there", "back"), [("forward", 3, 1), ("both", 4, 4)])
+def test_transfers_are_those_of_the_direction(monkeypatch, direction, there, back):
+    on_gpu = subject()
+    on_gpu.backend.on_gpu = True
+    sent, fetched = [], []
+    from_host, on_host = measurement.from_host, Subject.on_host
+    monkeypatch.setattr(measurement, "from_host", lambda *words: sent.append(1) or from_host(*words))
+    monkeypatch.setattr(
+        Subject, "on_host", lambda self, results: fetched.append(len(results)) or on_host(self, results)
+    )
+    found = on_gpu.transfers(on_gpu.case.draw(0), direction)
+    assert len(sent) == there * measurement.TRANSFERS
+    assert set(fetched) == {back}
+    assert found["to_device_s"] > 0
+    assert found["from_device_s"] > 0
+
+
+HOST = ("numpy", "torch", "torch:cpu", "jax:cpu:0", "array_api_strict:device1")
+NOT_HOST = ("cupy:1", "torch:cuda:1", "torch:mps", "torch:xpu", "jax:gpu", "jax:tpu:1")
+
+
+@pytest.mark.parametrize("name", [*HOST, *NOT_HOST])
+def test_every_device_but_the_cpu_has_a_memory_and_a_clock_of_its_own(monkeypatch, name):
+    monkeypatch.setattr(devices, "load_backend", lambda name: (None, None))
+    assert devices.Backend(name).on_gpu is (name in NOT_HOST)
 
 
 def entry(backend, n, seconds, moving=None):

@@ -215,6 +215,49 @@ def test_pytorchs_gpu_is_asked_on_its_own_device(monkeypatch):
     assert (backend.free_bytes(), backend.device_name()) == (7, "GPU of cuda:1")
 
 
+def test_every_kind_of_pytorchs_devices_is_waited_for_by_its_own_functions(monkeypatch):
+    asked = []
+    torch = types.SimpleNamespace(
+        mps=types.SimpleNamespace(synchronize=lambda: asked.append("mps"), empty_cache=lambda: asked.append("emptied")),
+        xpu=types.SimpleNamespace(synchronize=lambda place: asked.append(place)),
+    )
+    monkeypatch.setattr(devices, "load_backend", lambda name: (None, name.partition(":")[2]))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    mps, xpu = devices.Backend("torch:mps"), devices.Backend("torch:xpu:1")
+    mps.wait(())
+    xpu.wait(())
+    mps.give_back()
+    assert asked == ["mps", "xpu:1", "emptied"]
+    assert [mps.free_bytes(), mps.device_name(), xpu.free_bytes()] == [None] * 3
+
+
+def test_pytorch_says_itself_how_much_memory_it_took_at_most(monkeypatch):
+    case = Case("dot_product", Size.parse(8))
+    subject = Subject(case, devices.Backend("numpy"), "float32", case.draw(0))
+    results = sum(x.nbytes for x in subject.both())
+    cuda = types.SimpleNamespace(
+        synchronize=lambda place: None,
+        memory_allocated=lambda place: 1000,
+        reset_peak_memory_stats=lambda place: None,
+        max_memory_allocated=lambda place: 1000 + results + 77,
+    )
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    subject.backend.library, subject.backend.place = "torch", "cuda"
+    assert subject.peak_bytes() == (77, "max_memory_allocated")
+
+
+def test_pytorch_on_the_host_does_not_say_how_much_memory_it_took():
+    pytest.importorskip("torch")
+    subject = Subject(Case("dot_product", Size.parse(8)), devices.Backend("torch"), "float32", {})
+    assert subject.peak_bytes() == (None, "not measured: torch does not say on this device")
+
+
+def test_what_comes_from_the_device_is_copied_once(monkeypatch):
+    x, host = nl.to_backend(np.ones(3), "cupy"), np.ones(3)
+    monkeypatch.setattr(stand_in.ndarray, "get", lambda self: host)
+    assert to_numpy(x) is host
+
+
 SITE = """
 from tests.gpu import stand_in
 stand_in.install()
