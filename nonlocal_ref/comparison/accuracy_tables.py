@@ -79,9 +79,19 @@ def with_tf32(report: Entry) -> Table:
         for (variant, stage), ratio in largest_ratios(found["rows"]).items()
     ]
     notes = ["float32, the largest error ratio without and with CUPY_TF32=1: shown, not judged."]
+    if changed_no_bit(plain, found["rows"]):
+        notes.append("CUPY_TF32 changed no bit: CuPy's batched products do not use it.")
     if not lines and any(device for device in report["devices"].values()):
         return Table("TF32", [], ["", ""], [["with TF32", found["reason"]]], 2)
     return Table("TF32", notes, ["variant", "stage", "off", "on"], lines, 2)
+
+
+def changed_no_bit(plain: list[Entry], with_it: list[Entry]) -> bool:
+    """Whether every stage with TF32 has the check sum that it has without."""
+    names = ("variant", "size", "stage")
+    bits = {tuple(row[name] for name in names): row.get("bits") for row in plain}
+    pairs = [(row.get("bits"), bits.get(tuple(row[name] for name in names))) for row in with_it]
+    return bool(pairs) and all(on == off and on is not None for on, off in pairs)
 
 
 def largest_ratios(rows: list[Entry]) -> dict[tuple[str, str], float]:

@@ -64,7 +64,7 @@ def ceilings(found: list[Entry]) -> Table:
         for top in found
     ]
     heads = ["backend", "dtype", "GFLOP/s", "GB/s", "of a product"]
-    notes = ["The fastest of five large matrix products and of five large copies, on the same device."]
+    notes = ["The fastest of five large batched matrix products and of five large copies, on the same device."]
     return Table("Ceilings", notes, heads, lines, 2)
 
 

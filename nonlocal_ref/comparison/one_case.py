@@ -189,14 +189,14 @@ def rows_of(numbers: Numbers, prepared: Prepared, label: Entry) -> list[Entry]:
         label
         | {"method": "dense" if row["stage"] in STAGES else label["method"]}
         | row
-        | {"same_bits": numbers.same_bits.get(row["stage"])}
+        | {"same_bits": numbers.same_bits.get(row["stage"]), "bits": numbers.bits(row["stage"])}
         for row in found
     ]
 
 
 def row_without_numbers(label: Entry, reason: str, *, failed: bool) -> Entry:
     """A row that says why there are none."""
-    verdict = {"pass": False if failed else None, "same_bits": None, "reason": reason}
+    verdict = {"pass": False if failed else None, "same_bits": None, "bits": None, "reason": reason}
     return label | {"stage": "run"} | no_numbers() | verdict
 
 

@@ -354,6 +354,22 @@ def test_ceilings_that_cannot_be_measured_have_a_reason_and_no_picture(monkeypat
     assert "Roofline" not in to_html(report)
 
 
+def test_the_ceilings_product_has_three_axes_as_the_operations_own():
+    (top,) = compare(["dot_product"], [SIZE], ["float32"], ["numpy"], ["forward"], quick=True)["ceilings"]
+    assert top["product"] == "1 x 16 x 16"
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_the_ceilings_copy_moves_what_was_written_into_memory_that_is_there(name):
+    pytest.importorskip(name)
+    backend = devices.Backend(name)
+    xp = backend.namespace
+    x, out = xp.ones(3), xp.zeros(3)
+    copy = measurement.copied(x, out, backend)
+    np.testing.assert_array_equal(np.asarray(copy), 1)
+    assert (copy is out) == (name != "jax")
+
+
 @pytest.mark.parametrize(("gibi", "text"), [(12.34, "12.3 GiB"), (2.5e15, "2.5e+15 GiB")])
 def test_memory_is_written_so_that_one_can_read_it(gibi, text):
     assert one_case.gibibytes(gibi * 2**30) == text

@@ -69,6 +69,18 @@ def test_the_report_shows_what_only_a_gpu_has(asked_for_tf32):
     assert "## Where the GPU wins" in to_markdown(report)
 
 
+def test_tf32_that_changed_no_bit_is_said_to_have_changed_none(asked_for_tf32):
+    report = small()
+    same = [row for row in report["rows"] if row["backend"] == "cupy"]
+    report["tf32"] = TF32 | {"rows": same}
+    words = "CUPY_TF32 changed no bit: CuPy's batched products do not use it."
+    assert words in to_terminal(report)
+    report["tf32"] = TF32 | {"rows": [*same[1:], same[0] | {"bits": "another"}]}
+    assert words not in to_terminal(report)
+    report["tf32"] = TF32 | {"rows": [row | {"bits": None} for row in same]}
+    assert words not in to_terminal(report)
+
+
 def test_launches_are_reported_where_they_are_counted(asked_for_tf32, monkeypatch):
     class Counter:
         def count(self, call, wait):
