@@ -74,27 +74,22 @@ class Comparison:
 
     def run(self, tick: Tick = lambda done, total: None) -> "Comparison":
         """Everything that was asked for; a case that fails becomes a row that says so."""
-        cases = [Case(variant, size) for size in self.sizes for variant in self.variants]
-        steps = [
-            (case, backend, dtype)
-            for case, backend, dtype in product(cases, self.backends, self.dtypes)
-            if self.patient or backend.library != "jax" or case.size == min(self.sizes, key=Size.pairs)
-        ]
-        # JAX takes many seconds to compile the sorted form: last
-        steps.sort(key=lambda step: step[1].library == "jax" and step[0].variant == "concatenation")
+        steps = self.steps()
         last = list(product((backend for backend in self.backends if backend.keeps_time), self.dtypes))
         total = len(steps) + len(last) + 1
         stop = None if self.seconds is None else self.started + self.seconds
+        keys = [f"{case.kind} {case.size}" for case, _, _ in steps]  # the two softmax variants share their oracle
+        last_use = {key: done for done, key in enumerate(keys)}
         prepared: dict[str, Prepared | Refused] = {}
-        for done, (case, backend, dtype) in enumerate(steps):
+        for done, ((case, backend, dtype), key) in enumerate(zip(steps, keys, strict=True)):
             tick(done, total)
             interruption.check()
             if self.is_over():
                 self.found.rows.append(row_without_numbers(label_of(case, backend, dtype), OVER, failed=False))
                 continue
-            key = f"{case.kind} {case.size}"  # the two softmax variants share their oracle; only one is kept
+            prepared = {name: found for name, found in prepared.items() if last_use[name] >= done}
             if key not in prepared:
-                prepared = {key: prepare(case, self.seed, stop)}
+                prepared[key] = prepare(case, self.seed, stop)
             compare_case(case, backend, dtype, prepared[key], self.directions, self.budget, self.found)
         for done, (backend, dtype) in enumerate(last, start=len(steps)):
             tick(done, total)
@@ -110,6 +105,26 @@ class Comparison:
         self.complete = True
         tick(total, total)
         return self
+
+    def steps(self) -> list[tuple[Case, Backend, str]]:
+        """Every case on every backend in every dtype; last what the time may run out for."""
+        of_kind: dict[str, str] = {}
+        for variant in reversed(self.variants):
+            of_kind[Case(variant, self.sizes[0]).kind] = variant  # the first of its kind stays
+        cases = [Case(variant, size) for size in self.sizes for variant in self.variants]
+        steps = [
+            (case, backend, dtype)
+            for case, backend, dtype in product(cases, self.backends, self.dtypes)
+            if self.patient or backend.library != "jax" or case.size == min(self.sizes, key=Size.pairs)
+        ]
+
+        def lateness(step: tuple[Case, Backend, str]) -> tuple[bool, bool, bool]:
+            """The second softmax is the same function once more; JAX compiles, many seconds for the sorted form."""
+            case, backend, _ = step
+            compiles = backend.library == "jax"
+            return of_kind[case.kind] != case.variant, compiles, compiles and case.variant == "concatenation"
+
+        return sorted(steps, key=lateness)
 
     def is_over(self, late: float = 0.0) -> bool:
         """Whether the time for beginning something new is over, by so many seconds."""

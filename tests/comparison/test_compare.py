@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.comparison import compare, devices, measurement, one_case, to_html, to_terminal
+from nonlocal_ref.comparison import compare, comparing, devices, measurement, one_case, to_html, to_terminal
+from nonlocal_ref.comparison.accuracy_tables import verdict
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
 from nonlocal_ref.comparison.headline import first_lasting, memory_in_words, wins
@@ -285,6 +286,24 @@ def test_the_environment_names_no_folder_and_no_machine(monkeypatch):
 def test_time_that_is_over_begins_no_more_cases():
     report = Comparison(["dot_product"], [4], ["float32"], ["numpy"], seconds=-1.0).run().report()
     assert one_row(report, stage="run")["reason"].startswith("not tried: the time was over")
+
+
+def test_the_second_softmax_comes_last_and_shares_the_oracle_of_the_first(monkeypatch):
+    drawn = []
+    right = comparing.prepare
+    monkeypatch.setattr(comparing, "prepare", lambda case, seed: drawn.append(str(case.size)) or right(case, seed))
+    report = compare(["gaussian", "embedded_gaussian", "dot_product"], [4, 8], ["float32"], ["numpy"], quick=True)
+    order = list(dict.fromkeys((row["variant"], row["size"]) for row in report["rows"]))
+    assert order[:4] == [("gaussian", "4"), ("dot_product", "4"), ("gaussian", "8"), ("dot_product", "8")]
+    assert order[4:] == [("embedded_gaussian", "4"), ("embedded_gaussian", "8")]
+    assert drawn == ["4", "4", "8", "8"]
+
+
+def test_a_group_of_which_a_size_was_not_tried_passes_partly():
+    rows = [{"variant": "v", "backend": "b", "dtype": "d", "pass": found} for found in (True, None)]
+    assert verdict(rows, ("v", "b", "d")) == "partly"
+    assert verdict(rows[:1], ("v", "b", "d")) == "PASS"
+    assert verdict([*rows, rows[0] | {"pass": False}], ("v", "b", "d")) == "FAIL"
 
 
 @pytest.mark.parametrize(
