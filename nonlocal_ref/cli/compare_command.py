@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NO_GPU = 3
 FILES = {"json": "everything, as JSON", "md": "Markdown", "html": "one HTML page"}
 KEEP = 5.0  # seconds between two reports on the way
-# Without options no case begins after that; the last one and the ceilings take some more.  With a GPU the sizes are
-# larger, and the host is the one that takes long.
+# Where neither sizes nor backends are named no case begins after that; the last one and the ceilings take some more.
+# With a GPU the sizes are larger, and the host is the one that takes long.
 SECONDS = {False: 25.0, True: 150.0}
 
 DESCRIPTION = """\
@@ -60,6 +60,13 @@ def add_compare(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the numbers that go in (default: %(default)s)")
     for option, what in FILES.items():
         parser.add_argument(f"--{option}", metavar="FILE", type=Path, help=f"write the report: {what}")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="begin no new case after that (default: no limit where sizes or backends are named, "
+        f"otherwise {SECONDS[False]:g}, with a GPU {SECONDS[True]:g})",
+    )
     parser.add_argument("--quick", action="store_true", help="smaller sizes, shorter timings")
     parser.add_argument("--require-gpu", action="store_true", help=f"exit with {NO_GPU} where no GPU was compared")
     parser.add_argument(
@@ -86,7 +93,9 @@ def run(args: argparse.Namespace) -> int:
     if args.require_gpu and not (gpu := find_gpu()):
         show(paragraph(f"No GPU found: {gpu.reason}.", terminal_width()))
         return NO_GPU
-    no_wish = args.sizes is None and args.backends is None and not args.require_gpu
+    if args.seconds is not None and not args.seconds > 0:
+        fail("compare", f"argument --seconds: must be more than 0, got {args.seconds:g}")
+    no_wish = args.sizes is None and args.backends is None
     try:
         comparison = Comparison(
             *(args.variants, args.sizes, args.dtype, args.backends, args.direction),
@@ -96,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         )
     except (TypeError, ValueError) as error:
         fail("compare", str(error), error)
-    comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish else None
+    comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish and args.seconds is None else args.seconds
     gpus = [backend.name for backend in comparison.backends if backend.on_gpu]
     if args.require_gpu and not gpus:
         show(f"No GPU asked for: --require-gpu, and --backends names none ({', '.join(args.backends)}).")

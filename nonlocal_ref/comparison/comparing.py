@@ -23,13 +23,13 @@ from nonlocal_ref.comparison.one_case import (
     prepare,
     row_without_numbers,
 )
-from nonlocal_ref.comparison.tf32 import measure_with_tf32
+from nonlocal_ref.comparison.tf32 import TIMEOUT, measure_with_tf32
 from nonlocal_ref.machine.gpu import find_gpu
 
 SCHEMA, SCHEMA_VERSION = "nonlocal_ref compare", 1  # the number counts up when a key changes its meaning or goes away
 BUDGET = {False: 0.05, True: 0.02}  # seconds of warm calls for each median; whether it must be quick
 LATE = 6.0  # seconds that the ceilings may begin later than a case
-OVER = "not tried: the time was over; name backends or sizes to have no limit"
+OVER = "not tried: the time was over; name backends or sizes, or give --seconds, to have more"
 
 Tick = Callable[[int, int], None]
 
@@ -101,10 +101,17 @@ class Comparison:
         interruption.check()
         on_gpu = [backend.name for backend in self.backends if backend.library == "cupy"]
         if on_gpu and "float32" in self.dtypes:
-            self.tf32 = measure_with_tf32(self.variants, self.sizes, self.seed, on_gpu[0])
+            self.tf32 = self.with_tf32(on_gpu[0])
         self.complete = True
         tick(total, total)
         return self
+
+    def with_tf32(self, backend: str) -> dict[str, Any]:
+        """The float32 rows once more; where the time is limited, in half of it at most."""
+        if self.is_over():
+            return self.tf32 | {"reason": OVER}
+        seconds = TIMEOUT if self.seconds is None else min(TIMEOUT, self.seconds / 2)
+        return measure_with_tf32(self.variants, self.sizes, self.seed, backend, seconds)
 
     def steps(self) -> list[tuple[Case, Backend, str]]:
         """Every case on every backend in every dtype; last what the time may run out for."""

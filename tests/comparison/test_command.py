@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from nonlocal_ref.cli import compare_command, main
-from nonlocal_ref.comparison import interruption, measurement, one_case, tf32, to_json
+from nonlocal_ref.comparison import comparing, interruption, measurement, one_case, tf32, to_json
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
+from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.comparison.measurement import Subject
 from nonlocal_ref.comparison.tf32 import measure_with_tf32
 from nonlocal_ref.machine import gpu
@@ -90,6 +91,8 @@ def test_a_backend_that_is_not_there_names_the_line_that_installs_it(capsys, no_
         (["--variants", "cosine"], "cosine"),
         (["--dtype", "float16"], "float16"),
         (["--seed", "-1"], "seed"),
+        (["--seconds", "0"], "argument --seconds: must be more than 0"),
+        (["--seconds", "nan"], "argument --seconds: must be more than 0"),
         (["--backends", "numpy", "tensorflow"], "tensorflow"),
         (["--json", "no/such/folder/a.json"], "must be in a folder that exists"),
         (["--html", "."], "must be a file to write"),
@@ -289,8 +292,35 @@ def test_tf32_runs_in_a_process_of_its_own(monkeypatch):
     large = Size.parse(10**5)
     assert "too large" in measure_with_tf32(["dot_product"], [large], 0, "cupy")["reason"]
     assert measure_with_tf32(["dot_product"], [size], 0, "none")["reason"] == "not measured: the process ended with 2"
-    monkeypatch.setattr(tf32, "TIMEOUT", 1e-3)
-    assert "longer than" in measure_with_tf32(["dot_product"], [size], 0, "numpy")["reason"]
+    assert "longer than" in measure_with_tf32(["dot_product"], [size], 0, "numpy", 1e-3)["reason"]
+
+
+def test_tf32_has_half_of_a_limited_time_and_none_once_it_is_over(monkeypatch):
+    asked = []
+    monkeypatch.setattr(comparing, "measure_with_tf32", lambda *words: asked.append(words[-1]) or {})
+    comparison = Comparison(["dot_product"], [4], ["float32"], ["numpy"])
+    for seconds in (None, 1e4, 60.0):
+        comparison.seconds = seconds
+        comparison.with_tf32("cupy")
+    assert asked == [tf32.TIMEOUT, tf32.TIMEOUT, 30.0]
+    comparison.seconds = -1.0
+    assert comparison.with_tf32("cupy")["reason"].startswith("not tried: the time was over")
+    assert len(asked) == 3
+
+
+def test_no_case_begins_after_the_seconds_that_were_given(capsys):
+    code, out, _ = run(capsys, *SMALL, "--seconds", "1e-9")
+    assert code == 1
+    assert "not tried: the time was over" in out
+
+
+def test_a_gpu_that_is_required_does_not_lift_the_limit(capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Comparison, "run", lambda self, tick: seen.append(self.seconds))
+    monkeypatch.setattr("nonlocal_ref.machine.gpu.find_gpu", lambda: gpu.Gpu(backend="cupy", name="GPU"))
+    monkeypatch.setattr(Backend, "on_gpu", True)
+    run(capsys, "compare", "--require-gpu", "--variants", "dot_product")
+    assert seen[0] in compare_command.SECONDS.values()
 
 
 BLOCKED = """

@@ -7,6 +7,7 @@ Exit codes: 0 all is well; 1 a test or a row failed, or was cut off; 2 the folde
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = {False: 500, True: 105}  # for all steps together; whether it must be quick
+BEGIN = 0.6  # of a comparison's time: no case begins later; as much again by half may go to TF32, see tf32.py
 GRACE = 15  # for a step that was interrupted to write what it has
 REPORT = {f"comparison.{kind}" for kind in ("json", "md", "html")}
 FILES = {
@@ -69,7 +71,12 @@ def main(argv=None):
     codes = {}
     for name, words, share in steps(args.quick, args.out):
         seconds = share * (stop - time.monotonic())
+        if "compare" in words:
+            words = (*words, "--seconds", f"{max(BEGIN * seconds, 1):.0f}")
         codes[name] = run_step([sys.executable, *words], seconds, args.out / "tests.txt" if name == "tests" else None)
+        if codes[name] == 0 and (left := not_tried(args.out / f"{name}.json")):
+            codes[name] = 1
+            print(f"{name}: the time was over before {left} cases", flush=True)
         print(f"{name}: {'passed' if codes[name] == 0 else f'FAILED, exit code {codes[name]}'}", flush=True)
     return 0 if not any(codes.values()) else 1
 
@@ -84,6 +91,14 @@ def steps(quick, out):
         variants = ("embedded_gaussian", "dot_product", "concatenation")
         large = ("--sizes", *LARGE, "--backends", "cupy", "--dtype", "float32", "--variants", *variants)
         yield "large", (*COMPARE, *large, *files(out, "large")), 1.0
+
+
+def not_tried(file):
+    """How many cases of a report had no time; 0 for a step without one."""
+    if not file.exists():
+        return 0
+    report = json.loads(file.read_text(encoding="utf-8"))
+    return sum(row["reason"].startswith("not tried") for row in report.get("rows", []))
 
 
 def files(out, name):

@@ -1,5 +1,6 @@
 """The GPU run as a command, as far as it can be tried without one."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
+from nonlocal_ref.comparison import comparing
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.machine import find_gpu
+from nonlocal_ref.machine.gpu import Gpu
 from tests.benchmarks.cases import SIZES, Case
 from tests.gpu import run, targets
 
@@ -39,6 +42,39 @@ def test_a_step_whose_time_is_over_is_interrupted_and_keeps_its_log(tmp_path):
     assert run.run_step([sys.executable, "-c", code], 2, log) == 0
     assert log.read_text() == "begun\nwritten\n"
     assert run.run_step([sys.executable, "-c", "import sys; sys.exit(7)"], 30) == 7
+
+
+def fake_steps(monkeypatch, tmp_path, reason):
+    """A run whose steps cost nothing and report one row; the words and the seconds of each."""
+    asked = {}
+
+    def step(command, seconds, log=None):
+        names = [Path(word) for word in command if str(word).endswith(".json")]
+        for file in names:
+            file.write_text(json.dumps({"rows": [{"reason": reason}]}), encoding="utf-8")
+        asked["tests" if log else names[0].stem] = (command, seconds)
+        return 0
+
+    monkeypatch.setattr(run, "run_step", step)
+    monkeypatch.setattr("nonlocal_ref.machine.find_gpu", lambda: Gpu(backend="cupy", name="GPU"))
+    return asked
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_limits_of_a_comparison_fit_within_its_step(monkeypatch, tmp_path, quick):
+    asked = fake_steps(monkeypatch, tmp_path, "")
+    assert run.main(["--out", str(tmp_path), *(["--quick"] if quick else [])]) == 0
+    for name in {"comparison", "large"} & set(asked):
+        words, seconds = asked[name]
+        cases = float(words[words.index("--seconds") + 1])
+        assert cases + cases / 2 < 0.95 * seconds  # TF32 has half as much at most
+    assert sum(seconds for name, (_, seconds) in asked.items() if name == "tests") < run.SECONDS[quick] / 2
+
+
+def test_cases_that_had_no_time_are_not_passed_over(monkeypatch, tmp_path, capsys):
+    fake_steps(monkeypatch, tmp_path, comparing.OVER)
+    assert run.main(["--quick", "--out", str(tmp_path)]) == 1
+    assert "comparison: the time was over before 1 cases" in capsys.readouterr().out
 
 
 def test_the_large_sizes_are_those_of_the_benchmark_and_one_more():
