@@ -30,9 +30,9 @@ DESCRIPTION = """\
 Run the operation on NumPy and on a GPU, and hold every stage and every gradient against float64: same numbers?  how
 much faster, and from which size on?  how much memory?  Where there is no GPU, NumPy is compared with what can stand in
 for one.  Exit codes: 0 every row passes; 1 a row fails, a case breaks, or none could be tried; 2 the request cannot be
-met; 3 --require-gpu and no row of a GPU was judged; 130 interrupted: the report has what was found until then.  The file
-of --json is also written on the way, with "complete": false.  --diff ends with 1 where a row of B fails, or no row stands
-in both.
+met; 3 --require-gpu and no row of a GPU was judged; 130 interrupted: the report has what was found until then.  The
+file of --json is also written on the way, with "complete": false.  --diff ends with 1 where a row of B fails, or no row
+stands in both.
 """
 
 
@@ -145,7 +145,12 @@ def check_files(args: argparse.Namespace) -> None:
 
 def check_alone(args: argparse.Namespace) -> None:
     """Leave with one line where something else was asked for beside --diff: nobody would look at it."""
-    for option in (*("variants", "sizes", "dtype", "backends", "direction", "seed"), *FILES, "quick", "require_gpu"):
+    for option in (
+        *("variants", "sizes", "dtype", "backends", "direction", "seed", "seconds"),
+        *FILES,
+        "quick",
+        "require_gpu",
+    ):
         if getattr(args, option):
             name = option.replace("_", "-")
             fail(

@@ -291,7 +291,9 @@ def test_time_that_is_over_begins_no_more_cases():
 def test_the_second_softmax_comes_last_and_shares_the_oracle_of_the_first(monkeypatch):
     drawn = []
     right = comparing.prepare
-    monkeypatch.setattr(comparing, "prepare", lambda case, seed: drawn.append(str(case.size)) or right(case, seed))
+    monkeypatch.setattr(
+        comparing, "prepare", lambda case, seed, stop: drawn.append(str(case.size)) or right(case, seed)
+    )
     report = compare(["gaussian", "embedded_gaussian", "dot_product"], [4, 8], ["float32"], ["numpy"], quick=True)
     order = list(dict.fromkeys((row["variant"], row["size"]) for row in report["rows"]))
     assert order[:4] == [("gaussian", "4"), ("dot_product", "4"), ("gaussian", "8"), ("dot_product", "8")]
