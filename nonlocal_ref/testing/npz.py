@@ -5,19 +5,21 @@ allocated before the sizes that header, zip directory and file declare are known
 """
 
 import os
+import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 LARGEST = 2**33  # bytes of all arrays together
 DEFLATE_LIMIT = 1040  # deflate cannot shrink by more than this factor
 KINDS = "biufc"  # booleans and numbers: no objects, strings, dates or records
+MOST_AXES = 32  # what every NumPy can hold
+SAID = 200  # characters that a file may add to a message
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray], texts: Mapping[str, str] | None = None) -> bytes:
@@ -48,11 +50,11 @@ def read_npz(path: str | os.PathLike[str], text: str | None = None) -> tuple[dic
     with place.open("rb") as file:
         try:
             arrays, found = _read_archive(file, place.stat().st_size, text)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            msg = f"{str(place)!r} is not a whole .npz file: {error}"
-            raise ValueError(msg) from error
         except ValueError as error:
-            msg = f"{str(place)!r} cannot be read: {error}"
+            msg = f"{str(place)!r} cannot be read: {shortened(error)}"
+            raise ValueError(msg) from error
+        except Exception as error:  # zip, deflate and struct have their own errors, and a file may provoke any
+            msg = f"{str(place)!r} is not a whole .npz file: {shortened(error)}"
             raise ValueError(msg) from error
     return arrays, found
 
@@ -111,16 +113,38 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
 
 def _read_header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order and dtype of a .npy; its header is a literal that NumPy parses without running it."""
-    version = np.lib.format.read_magic(member)
+    try:
+        version = np.lib.format.read_magic(member)
+    except ValueError as error:  # NumPy prints the bytes
+        msg = f"member {name!r} does not begin as a .npy array"
+        raise ValueError(msg) from error
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         msg = f"member {name!r} has .npy version {version}; known are 1.0 and 2.0"
         raise ValueError(msg)
-    shape, fortran, dtype = readers[version](member)
+    shape, fortran, dtype = _parse_header(readers[version], member, name)
     if dtype.kind not in KINDS or dtype.hasobject:
-        msg = f"member {name!r} holds {dtype}, not numbers; objects are never loaded"
+        msg = f"member {name!r} holds {shortened(dtype, 60)}, not numbers; objects are never loaded"
         raise ValueError(msg)
-    if any(size < 0 for size in shape):
-        msg = f"member {name!r} declares shape {shape}"
+    if len(shape) > MOST_AXES or any(isinstance(size, bool) or size < 0 for size in shape):
+        msg = f"member {name!r} declares shape {shortened(shape, 60)}"
         raise ValueError(msg)
     return shape, fortran, dtype
+
+
+def _parse_header(read: Any, member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """What NumPy makes of a header.  Its parsers raise what they like, and quote the header, of any length."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the parser, about what stands there
+            header: tuple[tuple[int, ...], bool, np.dtype] = read(member)
+    except Exception as error:
+        msg = f"member {name!r} has a header that is not one of a .npy array ({type(error).__name__})"
+        raise ValueError(msg) from error
+    return header
+
+
+def shortened(text: object, most: int = SAID) -> str:
+    """What there is to say, and no more of it than a line holds."""
+    said = " ".join(str(text).split())
+    return said if len(said) <= most else f"{said[: most - 4]} ..."

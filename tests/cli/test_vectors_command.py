@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,13 @@ def test_a_full_disk_leaves_the_file_that_was_there(capsys, monkeypatch, file):
 def test_a_cut_file_is_refused(capsys, file):
     file.write_bytes(file.read_bytes()[:-100])
     assert "is not a whole .npz file" in refusal(capsys, "vectors", "--check", file)
+
+
+def test_a_hostile_header_is_one_line(capsys, tmp_path):
+    path = tmp_path / "hostile.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w.npy", b"\x93NUMPY\x01\x00\x08\x00{'descr':")
+    assert "member 'w.npy' has a header that is not one" in refusal(capsys, "vectors", "--check", path)
 
 
 def test_another_npz_is_refused(capsys, tmp_path):

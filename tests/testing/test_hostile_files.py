@@ -70,6 +70,19 @@ HOSTILE_NPZ = {
     ),
     "strings": (zipped(npy(header((1,), "<U2"), bytes(8))), "not numbers"),
     "code-in-header": (zipped(npy("__import__('os').system('false')", bytes(8))), "cannot be read"),
+    "unclosed-brace": (
+        zipped(npy("{'descr':", bytes(8))),
+        "member 'w.npy' has a header that is not one of a .npy array",
+    ),
+    "flag-for-a-size": (zipped(npy(header("(True,)"), bytes(8))), r"declares shape \(True,\)"),
+    "indented": (zipped(npy("  {\n 1\n   :2\n  3", bytes(8))), "has a header that is not one"),
+    "nested": (zipped(npy("-" * 9_000 + "1", bytes(8))), "has a header that is not one"),
+    "long-header": (zipped(npy(header((1,)) + " " * 20_000, bytes(8))), "has a header that is not one"),
+    "many-axes": (zipped(npy(header((1,) * 2000), bytes(8))), r"declares shape \(1, 1, .* \.\.\."),
+    "long-record": (
+        zipped(npy(f"{{'descr': {[(f'f{i}', '<f8') for i in range(400)]}, 'fortran_order': False, 'shape': (1,), }}")),
+        "not numbers",
+    ),
     "no-npy": (zipped(b"hello", "readme.txt"), "'readme.txt' is no .npy array"),
     "no-magic": (zipped(b"hello, this is no array"), "cannot be read"),
     "short-magic": (zipped(b"\x93NUM"), "cannot be read"),
@@ -101,6 +114,42 @@ def test_a_damaged_or_hostile_npz_is_a_clear_error(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_weights(path)
     assert "w.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [pytest.param(case[0], id=key) for key, case in HOSTILE_NPZ.items()])
+def test_what_is_said_of_a_hostile_npz_is_short_and_does_not_advise_to_trust_it(tmp_path, content):
+    path = tmp_path / "w.npz"
+    path.write_bytes(content() if callable(content) else content)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011, the line above has the texts
+        load_weights(path)
+    said = str(caught.value).removeprefix(repr(str(path)))
+    assert len(said) < 300
+    assert "allow_pickle" not in said
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_header_is_a_value_error_or_harmless(tmp_path, seed):
+    path, rng = tmp_path / "w.npz", np.random.default_rng(seed)
+    pieces = [
+        *"{}()[]:,'-+*~#\\\n 019",
+        "'descr':",
+        "'<f8'",
+        "'shape':",
+        "'fortran_order':",
+        "True",
+        "(1,)",
+        "1e999",
+        "None",
+    ]
+    for _ in range(150):
+        text = "".join(rng.choice(pieces, size=rng.integers(1, 12)))
+        if rng.random() < 0.5:
+            whole = header((1,))
+            at = rng.integers(len(whole))
+            text = whole[:at] + text + whole[at + rng.integers(3) :]
+        path.write_bytes(zipped(npy(text, bytes(8))))
+        with contextlib.suppress(ValueError):
+            load_weights(path)
 
 
 @pytest.mark.parametrize("seed", range(4))
