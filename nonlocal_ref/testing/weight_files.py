@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from nonlocal_ref.backend import to_numpy
+from nonlocal_ref.backend import dtype_name, to_numpy
 from nonlocal_ref.machine.whole_files import write_whole
 from nonlocal_ref.testing.npz import npz_bytes, read_npz
 
@@ -51,16 +51,10 @@ def save_weights(path: str | os.PathLike[str], arrays: Mapping[Any, Any]) -> Non
            [0., 1.]])}
     """
     ending = _ending(path)
-    hosts = {}
-    for name, array in arrays.items():
-        if not isinstance(name, str) or not is_array_api_obj(array):
-            msg = f"arrays must map names to arrays, got {name!r}: {type(array).__name__}"
-            raise TypeError(msg)
-        host = to_numpy(array)
-        if host.dtype.kind not in "biufc":
-            msg = f"{name} must hold numbers, got {host.dtype}"
-            raise TypeError(msg)
-        hosts[name] = np.array(host, dtype=host.dtype.newbyteorder("="), order="C")
+    if not isinstance(arrays, Mapping):
+        msg = f"arrays must map names to arrays, got {type(arrays).__name__}"
+        raise TypeError(msg)
+    hosts = {name: _contiguous(name, array, ending) for name, array in arrays.items()}
     write_whole({Path(path): npz_bytes(hosts) if ending == ".npz" else _safetensors().save(hosts)})
 
 
@@ -101,6 +95,26 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         reason = f"dtype {error} is not one of NumPy's" if isinstance(error, KeyError) else str(error)
         msg = f"{os.fspath(path)!r} is not a whole .safetensors file that NumPy can hold: {reason}"
         raise ValueError(msg) from error
+
+
+def _contiguous(name: Any, array: Any, ending: str) -> np.ndarray:
+    """One array as a file of that kind can hold it: on the host, row by row, in the byte order of this machine."""
+    if not isinstance(name, str) or not is_array_api_obj(array):
+        msg = f"arrays must map names to arrays, got {name!r}: {type(array).__name__}"
+        raise TypeError(msg)
+    try:
+        host = to_numpy(array)
+    except Exception as error:  # NumPy has no bfloat16, and a library may refuse to copy
+        hint = "; widen it first: x.float()" if dtype_name(array.dtype) == "bfloat16" else f": {error}"
+        msg = f"{name} is {dtype_name(array.dtype)} and cannot become a NumPy array{hint}"
+        raise TypeError(msg) from error
+    if host.dtype.kind not in "biufc":
+        msg = f"{name} must hold numbers, got {host.dtype}"
+        raise TypeError(msg)
+    if ending == ".safetensors" and (host.dtype.kind == "c" or host.dtype.itemsize > 8):
+        msg = f"{name} is {host.dtype}, which .safetensors does not hold; a .npz file does"
+        raise TypeError(msg)
+    return np.array(host, dtype=host.dtype.newbyteorder("="), order="C")
 
 
 def _ending(path: str | os.PathLike[str]) -> str:

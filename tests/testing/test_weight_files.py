@@ -98,10 +98,24 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("arrays", [{"w": [1.0]}, {3: np.ones(1)}])
+@pytest.mark.parametrize("arrays", [{"w": [1.0]}, {3: np.ones(1)}, [np.ones(1)], None])
 def test_what_is_no_named_array_is_not_written(tmp_path, arrays):
     with pytest.raises(TypeError, match="arrays must map names to arrays"):
         save_weights(tmp_path / "w.npz", arrays)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "longdouble"])
+def test_a_dtype_that_safetensors_does_not_have_is_refused_by_name(tmp_path, dtype):
+    path = path_of(tmp_path, ".safetensors")
+    with pytest.raises(TypeError, match=r"theta.weight is .*, which .safetensors does not hold"):
+        save_weights(path, {"theta.weight": np.ones(2, dtype=dtype)})
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_bfloat16_is_refused_by_name(tmp_path, ending):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"theta.weight is bfloat16 .*x.float\(\)"):
+        save_weights(path_of(tmp_path, ending), {"theta.weight": torch.ones(2, dtype=torch.bfloat16)})
 
 
 def test_another_ending_is_refused(tmp_path):
