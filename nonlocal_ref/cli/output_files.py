@@ -11,6 +11,8 @@ from nonlocal_ref.machine.whole_files import behind_links, check_writable, write
 
 def check_file(command: str, argument: str, path: Path) -> None:
     """Leave with one line where a file cannot be written, before anything is computed."""
+    if str(path) == "-":  # elsewhere that is the standard output, where the report stands already
+        fail(command, f"argument {argument}: must be the name of a file, got '-'")
     try:
         if path.is_dir():
             fail(command, f"argument {argument}: must be a file to write, got the folder {str(path)!r}")

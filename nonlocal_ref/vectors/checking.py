@@ -10,7 +10,7 @@ import numpy as np
 
 from nonlocal_ref.testing.judgement import compare
 from nonlocal_ref.testing.magnitudes import LIMIT, Values
-from nonlocal_ref.testing.npz import read_npz
+from nonlocal_ref.testing.npz import read_npz, shortened
 from nonlocal_ref.vectors.cases import Case, all_cases
 from nonlocal_ref.vectors.computation import compute_outputs, draw_inputs
 from nonlocal_ref.vectors.writing import FORMAT, FORMAT_VERSION, MANIFEST, checksum, describe, magnitudes_of
@@ -105,7 +105,7 @@ def check_cases(path: str | os.PathLike[str], cases: Sequence[Case]) -> VectorsR
     """`check_vectors` for a file that has these cases."""
     arrays, text = read_npz(path, MANIFEST)
     manifest = read_manifest(os.fspath(path), text)
-    differences = _damaged(arrays, manifest["sha256"])
+    differences = _other_limit(manifest) + _damaged(arrays, manifest["sha256"])
     worst = 0.0
     for case in cases:
         found, ratio = _compare_case(case, arrays, manifest["cases"])
@@ -141,6 +141,15 @@ def read_manifest(path: str, text: str | None) -> Any:
         msg = f"{path!r} has the format {came}; this version reads {FORMAT!r} version {FORMAT_VERSION}"
         raise ValueError(msg)
     return manifest
+
+
+def _other_limit(manifest: Mapping[str, Any]) -> list[Difference]:
+    """The limit by which others judge with this file must be the one that it is judged by here."""
+    came = manifest.get("error_ratio")
+    if isinstance(came, float | int) and came == LIMIT:
+        return []
+    said = "none" if came is None else shortened(repr(came), 60)
+    return [Difference(MANIFEST, f"must have an error_ratio of {LIMIT:g}, got {said}")]
 
 
 def _damaged(arrays: Values, sums: Mapping[str, Any]) -> list[Difference]:

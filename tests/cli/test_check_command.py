@@ -264,6 +264,7 @@ def test_what_their_code_does_wrong_is_a_problem_with_its_place(capsys, name, pr
         (["theirs:block", "--subsample", "maybe"], "argument --subsample"),
         (["theirs:right", "--backend", "pencil"], "backend must be one of numpy"),
         (["theirs:right", "--json", "nowhere/r.json"], "argument --json: must be in a folder that exists"),
+        (["theirs:right", "--json", "-"], "argument --json: must be the name of a file, got '-'"),
     ],
 )
 def test_what_cannot_be_found_made_or_asked_is_one_line(capsys, argv, message):

@@ -181,6 +181,13 @@ def test_a_changed_manifest_is_found(changed, edit, what):
     assert any(what in difference.what for difference in report.differences)
 
 
+@pytest.mark.parametrize("limit", [1e300, float("inf"), float("nan"), 0, -30, "30", None, [30] * 1000])
+def test_a_manifest_with_another_limit_is_found(changed, limit):
+    report = changed(manifest=lambda m: m.update(error_ratio=limit))
+    assert report.first.array == "manifest.json"
+    assert "must have an error_ratio of 30, got" in report.first.what
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
