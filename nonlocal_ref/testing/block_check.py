@@ -11,7 +11,7 @@ from nonlocal_ref.params import BlockConfig, check_config, param_shapes
 from nonlocal_ref.residual_block import Params, block
 from nonlocal_ref.residual_block import check_block as check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
-from nonlocal_ref.testing.examples import default_shape, draw, feature_size, random_params, with_pairs
+from nonlocal_ref.testing.examples import check_shape, default_shape, draw, feature_size, random_params, with_pairs
 from nonlocal_ref.testing.export import check_params
 from nonlocal_ref.testing.idleness import idle_reasons
 from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe, takes_parameters
@@ -71,7 +71,8 @@ def check_block(
         An AssertionError with the whole report, also as its ``report``: what differs, and the mistake it comes from if
         it is a known one.
     TypeError, ValueError
-        For arguments of check_block itself: parameters that do not fit the config, a module without the names.
+        For arguments of check_block itself: parameters that do not fit the config, a module without the names, a shape
+        that does not fit into memory.
 
     Notes
     -----
@@ -95,11 +96,13 @@ def check_block(
     seed = read_seed(rng)
     generator = np.random.default_rng(seed)
     judgement = Judgement(f"{name_of(fn)} against eq. (6), {_describe(config)}", seed, ratio)
+    size = _read_shape(shape, config)
+    check_shape(config, size)
     module = _open(fn, config, keys, judgement)
     if judgement.findings:  # nothing to compare with
         return judgement.finish()
     host = _read_params(fn, params, config, generator, module)
-    x = draw(generator, _read_shape(shape, config), feature_size(config))
+    x = draw(generator, size, feature_size(config))
     check_arguments(x, host, config)
     host = with_pairs(config, x, host) if params is None else host
     dz = draw(generator, x.shape)

@@ -1,9 +1,12 @@
 """The examples that implementations are compared on: small, and exact in float32 as well."""
 
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 
+from nonlocal_ref.machine.hardware import free_memory
+from nonlocal_ref.pairwise import SOFTMAX_VARIANTS
 from nonlocal_ref.params import BlockConfig, param_shapes
 from nonlocal_ref.residual_block import Params, block
 from nonlocal_ref.testing.magnitudes import Values
@@ -11,6 +14,42 @@ from nonlocal_ref.testing.magnitudes import Values
 SIZES = {"B": 3, "N": 5, "M": 4, "D": 7, "E": 6}  # all different, so that no two axes can be mixed up unseen
 
 BIAS = 0.3  # of the size of what it is added to: more would hide it, and leave eq. (5) no pair above zero
+
+
+def check_memory(variant: str, pairs: int, entries: int) -> None:
+    """Refuse, before anything is allocated, what cannot fit: so many numbers a pair and an entry, as measured."""
+    needed = 8 * ((15 if variant in SOFTMAX_VARIANTS else 7) * pairs + 5 * entries)
+    free = free_memory()
+    if free is not None and needed > free:
+        msg = (
+            f"these sizes need about {needed / 1e9:.3g} GB for the reference, which holds every pair of positions; "
+            f"{free / 1e9:.3g} GB are free"
+        )
+        raise ValueError(msg)
+
+
+def check_sizes(variant: str, sizes: Mapping[str, int]) -> None:
+    """Refuse an operation that cannot fit into memory."""
+    batch, queries, keys, depth, width = (sizes[letter] for letter in "BNMDE")
+    check_memory(variant, batch * queries * keys, batch * (queries + keys) * (depth + width))
+
+
+def check_shape(config: BlockConfig, shape: tuple[int, ...]) -> None:
+    """Refuse a block that cannot fit into memory."""
+    if len(shape) != 2 + config.dims:
+        return  # that is said elsewhere
+    batch, channels, *space = shape
+    seen = list(space)  # by one query
+    if config.domain == "space":
+        seen[0] = 1
+    if config.domain == "time":
+        seen[1:] = [1] * (config.dims - 1)
+    if config.frame_group is not None:
+        seen[0] = config.frame_group
+    kernel = config.kernel or (1,) * config.dims
+    keys = prod(max(size // window, 1) for size, window in zip(seen, kernel, strict=True))
+    weights = sum(prod(shape) for shape in param_shapes(config).values())
+    check_memory(config.variant, batch * prod(space) * keys, batch * channels * prod(space) + weights)
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], size: float = 1.0) -> np.ndarray:

@@ -9,7 +9,7 @@ from nonlocal_ref.arguments import check_choice, check_integer, check_number
 from nonlocal_ref.operation import nonlocal_op
 from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS
 from nonlocal_ref.testing.diagnosis import Subject
-from nonlocal_ref.testing.examples import SIZES, draw_example
+from nonlocal_ref.testing.examples import SIZES, check_sizes, draw_example
 from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe
 from nonlocal_ref.testing.judgement import Judgement, gradients_by_name, name_of, read_seed, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, operation_magnitudes
@@ -63,7 +63,7 @@ def check_operation(
         An AssertionError with the whole report, also as its ``report``: what differs, and the mistake it comes from if
         it is a known one.
     TypeError, ValueError
-        For arguments of check_operation itself.
+        For arguments of check_operation itself, and for sizes that do not fit into memory.
 
     Notes
     -----
@@ -89,6 +89,7 @@ def check_operation(
     read_settings(backend, dtype, ratio)
     found = read_sizes(sizes)
     number = read_scale(scale, variant, found["D"])
+    check_sizes(variant, found)
     seed = read_seed(rng)
     arrays, dy = draw_example(variant, found, number, np.random.default_rng(seed))
     subject = operation_subject(variant, number, arrays, dy)

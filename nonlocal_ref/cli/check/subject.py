@@ -55,11 +55,24 @@ def check(args: argparse.Namespace) -> ConformanceReport:
 
 
 def is_block(there: Any, args: argparse.Namespace) -> bool:
-    """What it takes tells: x, or x and params, for a block; theta, phi, g for an operation."""
-    if args.block or any(getattr(args, name) is not None for name in (*OF_BLOCKS, *OF_BLOCKS_TOO)):
-        return True
+    """What it takes tells: x, or x and params, for a block; theta, phi, g for an operation.  Else the options do."""
+    of_blocks = [option(name) for name in (*OF_BLOCKS, *OF_BLOCKS_TOO) if getattr(args, name) is not None]
+    of_blocks += ["--block"] if args.block else []
     takes = required(there.forward if is_torch_module(there) or is_layer(there) else there)
-    return takes is not None and len(takes) < 3
+    if takes is None:
+        block = bool(of_blocks)
+    else:
+        block = len(takes) < 3
+        if of_blocks and not block:
+            fail("check", f"{', '.join(of_blocks)}: of a block, and {args.what} takes {', '.join(takes)}: an operation")
+    if block and args.sizes:
+        fail("check", f"--sizes: of an operation, and {args.what} is a block; its sizes are --channels and --shape")
+    return block
+
+
+def option(name: str) -> str:
+    """What is written on the command line for an argument of that name."""
+    return {"bias": "--no-bias", "identity": "--no-identity"}.get(name, f"--{name.replace('_', '-')}")
 
 
 def as_operation(there: Any, args: argparse.Namespace) -> Callable[..., Any]:
