@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.arguments import check_choice
 from nonlocal_ref.params import BlockConfig, param_shapes
@@ -55,12 +56,9 @@ def match_names(state: Mapping[str, np.ndarray], config: BlockConfig, rules: Con
     missing = [key for key in shapes if key not in found]
     needed = [key for key in missing if not _may_be_zero(key)]
     if needed:
-        names = [
-            " or ".join(_join(prefix, rules, name) for name in rules.names.get(key, (f"({key})",))) for key in needed
-        ]
         msg = (
-            f"the state lacks {', '.join(names)} ({rules.title} names); left over are {', '.join(unused) or 'none'}. "
-            "Do variant, norm and prefix fit?"
+            f"the state lacks {_spelled(needed, rules, prefix)} ({rules.title} names); "
+            f"left over are {', '.join(unused) or 'none'}. Do variant, norm and prefix fit?"
         )
         raise ValueError(msg)
     for key, there in found.items():
@@ -73,6 +71,45 @@ def match_names(state: Mapping[str, np.ndarray], config: BlockConfig, rules: Con
             raise ValueError(msg)
     kept = {key: names for key, names in found.items() if key in shapes}
     return Match(shapes, kept, tuple(key for key in missing if _may_be_zero(key)), tuple(unused))
+
+
+def unusable(state: Mapping[str, Any], rules: Convention, prefix: str) -> list[str]:
+    """Names of parameters under which there is no array."""
+    found, _ = _find(state, rules, prefix)
+    return [name for names in found.values() for name in names if not is_array_api_obj(state[name])]
+
+
+def nearest(state: Iterable[str], config: BlockConfig) -> str | None:
+    """What a state without a whole block comes closest to, and what is missing of it; None where nothing is near."""
+    names = list(state)
+    wanted = [key for key in param_shapes(config) if not _may_be_zero(key)]
+    weights = {f"{part}.weight" for part in ("theta", "phi", "g", "w_z")} & set(wanted)
+    best, said = 0, None
+    for rules in CONVENTIONS.values():
+        for prefix in _prefixes(names, rules, weights):
+            found, _ = _find(names, rules, prefix)
+            missing = [key for key in wanted if key not in found]
+            if 2 * len(weights & found.keys()) >= len(weights) and len(found) > best:
+                best = len(found)
+                said = f"{rules.title} names, prefix {prefix!r}, without {_spelled(missing, rules, prefix)}"
+    return said
+
+
+def _prefixes(names: list[str], rules: Convention, keys: Iterable[str]) -> list[str]:
+    """Prefixes under which one of these keys is found."""
+    found = set()
+    for theirs in (name for key in keys for name in rules.names.get(key, ())):
+        found |= {""} if theirs in names else set()
+        end = f"{rules.separator}{theirs}"
+        found |= {name.removesuffix(end) for name in names if name.endswith(end)}
+    return sorted(found)
+
+
+def _spelled(keys: Iterable[str], rules: Convention, prefix: str) -> str:
+    """Our keys as their names, all that there are."""
+    return ", ".join(
+        " or ".join(_join(prefix, rules, name) for name in rules.names.get(key, (f"({key})",))) for key in keys
+    )
 
 
 def matrix(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

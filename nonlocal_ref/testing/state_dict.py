@@ -10,7 +10,14 @@ from nonlocal_ref.backend import to_numpy
 from nonlocal_ref.params import BlockConfig, check_config
 from nonlocal_ref.testing.conventions import CONVENTIONS
 from nonlocal_ref.testing.idleness import idle_reasons
-from nonlocal_ref.testing.name_matching import blocks_of, choose_convention, find_convention, match_names
+from nonlocal_ref.testing.name_matching import (
+    blocks_of,
+    choose_convention,
+    find_convention,
+    match_names,
+    nearest,
+    unusable,
+)
 
 
 class StateReport(NamedTuple):
@@ -74,7 +81,7 @@ def read_state_dict(
     Raises
     ------
     TypeError
-        If the state is no mapping of names to arrays.
+        If the state is no mapping of names to arrays, or a parameter in it is None, a list, a string.
     ValueError
         For missing keys, misshapen values, several blocks and no prefix, and for what the config has no place for, as a
         bias on w_f that is not zero; with the names.
@@ -100,13 +107,17 @@ def read_state_dict(
     check_state(state)
     if prefix is None:
         places = find_blocks(state) if convention is None else blocks_of(state, find_convention(convention))
-        prefix = _only(places, state)
+        prefix = _only(places, state, config)
     if not isinstance(prefix, str):
         msg = f"prefix must be a string, got {prefix!r}"
         raise TypeError(msg)
     prefix = prefix.rstrip("._")
-    arrays = {name: plain(name, x) for name, x in state.items() if name.startswith(prefix) and is_array_api_obj(x)}
-    rules = choose_convention(arrays, config, prefix) if convention is None else find_convention(convention)
+    inside = {name: x for name, x in state.items() if name.startswith(prefix)}
+    rules = choose_convention(inside, config, prefix) if convention is None else find_convention(convention)
+    for name in unusable(inside, rules, prefix):
+        msg = f"{name} must be an array, got {_kind(inside[name])}; a bias that is not there is left out"
+        raise TypeError(msg)
+    arrays = {name: plain(name, x) for name, x in inside.items() if is_array_api_obj(x)}
     match = match_names(arrays, config, rules, prefix)
     params = match.values(arrays)
     name = next(name for name, rule in CONVENTIONS.items() if rule is rules)
@@ -154,7 +165,11 @@ def plain(name: str, value: Any) -> np.ndarray:
     return host.astype(np.float64)
 
 
-def _only(places: Iterable[str], state: Mapping[str, Any]) -> str:
+def _kind(x: Any) -> str:
+    return "None" if x is None else f"a {type(x).__name__}"
+
+
+def _only(places: Iterable[str], state: Mapping[str, Any], config: BlockConfig) -> str:
     """The one block there is."""
     prefixes = list(places)
     if len(prefixes) == 1:
@@ -163,9 +178,9 @@ def _only(places: Iterable[str], state: Mapping[str, Any]) -> str:
         msg = f"there are {len(prefixes)} blocks, prefix must be one of {', '.join(map(repr, prefixes))}"
     else:
         some = ", ".join(list(state)[:5]) or "nothing"
-        msg = (
-            f"no non-local block was found under any known naming ({', '.join(CONVENTIONS)}); the state has {some}, ..."
-        )
+        near = nearest(state, config)
+        there = f"the state has {some}, ..." if near is None else f"nearest are {near}"
+        msg = f"no non-local block was found under any known naming ({', '.join(CONVENTIONS)}); {there}"
     raise ValueError(msg)
 
 

@@ -122,6 +122,37 @@ def test_missing_weights_are_refused_by_name():
         read_state_dict(state, FULL)
 
 
+@pytest.mark.parametrize("key", ["g.weight", "w_z.weight"])
+@pytest.mark.parametrize("name", sorted(set(STATES) - {"gluoncv"}))  # that one has each twice
+def test_of_a_block_that_lacks_one_weight_the_naming_and_the_weight_are_named(name, key):
+    state, prefix = in_network(name, STATES[name])
+    rules = CONVENTIONS[name]
+    theirs = {f"{prefix}{rules.separator}{end}" for end in rules.names[key]}
+    with pytest.raises(ValueError, match="no non-local block was found") as caught:
+        read_state_dict({name: value for name, value in state.items() if name not in theirs}, FULL)
+    said = str(caught.value).partition("nearest are ")[2]
+    assert f"names, prefix {prefix!r}, without" in said
+    assert any(end in said for end in theirs)
+
+
+def test_a_network_with_other_layers_alone_is_near_nothing():
+    state = {"stem.bn.weight": 1, "stem.bn.bias": 1, "stem.bn.running_mean": 1, "stem.W.weight": 1}
+    with pytest.raises(ValueError, match=r"the state has stem.bn.weight"):
+        read_state_dict(state, FULL)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(None, "None"), ([1.0, 2.0], "a list"), ("zero", "a str")])
+@pytest.mark.parametrize("key", ["theta.bias", "theta.weight"])
+def test_a_parameter_that_is_no_array_is_refused_by_name(key, value, kind):
+    with pytest.raises(TypeError, match=rf"{key} must be an array, got {kind}"):
+        read_state_dict(STATES["alexhex7"] | {key: value}, FULL)
+
+
+def test_what_belongs_to_no_parameter_may_be_anything():
+    state = STATES["alexhex7"] | {"_extra_state": None, "note": "mine"}
+    assert read_state_dict(state, FULL).params.keys() == PARAMS.keys()
+
+
 def test_unused_names_are_reported():
     state = STATES["alexhex7"] | {"temperature": np.ones(1)}
     assert read_state_dict(state, FULL).report.unused == ("temperature",)
