@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,7 @@ def save_weights(path: str | os.PathLike[str], arrays: Mapping[Any, Any]) -> Non
            [0., 1.]])}
     """
     ending = _ending(path)
-    if not isinstance(arrays, Mapping):
-        msg = f"arrays must map names to arrays, got {type(arrays).__name__}"
-        raise TypeError(msg)
-    hosts = {name: _contiguous(name, array, ending) for name, array in arrays.items()}
+    hosts = {name: _contiguous(name, array, ending) for name, array in _items(arrays)}
     write_whole({Path(path): npz_bytes(hosts) if ending == ".npz" else _safetensors().save(hosts)})
 
 
@@ -95,6 +92,14 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         reason = f"dtype {error} is not one of NumPy's" if isinstance(error, KeyError) else str(error)
         msg = f"{os.fspath(path)!r} is not a whole .safetensors file that NumPy can hold: {reason}"
         raise ValueError(msg) from error
+
+
+def _items(arrays: Any) -> Iterable[tuple[Any, Any]]:
+    """Names and arrays of a mapping."""
+    if not isinstance(arrays, Mapping):
+        msg = f"arrays must map names to arrays, got {type(arrays).__name__}"
+        raise TypeError(msg)
+    return arrays.items()
 
 
 def _contiguous(name: Any, array: Any, ending: str) -> np.ndarray:
