@@ -4,11 +4,15 @@ Each adapter is the contract in the words of another convention.  What comes out
 for a non-local operation or block, into `check_operation` and `check_block`.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import deepcopy
+from difflib import get_close_matches
 from typing import Any
 
 from nonlocal_ref.backend import array_namespace, device
+from nonlocal_ref.testing.implementation import kind
 
 Operation = Callable[..., tuple[Any, Callable[[Any], tuple[Any, ...]]]]
 
@@ -43,10 +47,10 @@ def from_pair(forward: Callable[..., Any], backward: Callable[..., Any]) -> Oper
     """
 
     def op(*arrays: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-        y, cache = forward(*arrays)
+        y, cache = _pair("forward", "(y, cache)", forward(*arrays))
         return y, lambda dy: _as_tuple(backward(dy, cache))
 
-    return op
+    return like_source(op, forward)
 
 
 def from_layer(layer: Any, **parameters: str) -> Operation:
@@ -64,6 +68,13 @@ def from_layer(layer: Any, **parameters: str) -> Operation:
     -------
     callable
         ``y, backward = op(*arrays)``.
+
+    Raises
+    ------
+    TypeError
+        If the layer has no forward and backward, or the name of an attribute is no string.
+    ValueError
+        If the layer has no attribute of a parameter's name.
 
     Examples
     --------
@@ -83,10 +94,15 @@ def from_layer(layer: Any, **parameters: str) -> Operation:
     >>> bool(nl.gradcheck(from_layer(Scale(), w="dw"), np.ones(3), np.arange(3.0), names=["x", "w"]))
     True
     """
+    _check_layer(layer, parameters)
+    inputs = inputs_of(layer.forward)
 
     def op(*arrays: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         own = deepcopy(layer)
         count = len(arrays) - len(parameters)
+        if count < len(inputs or ()):
+            msg = f"the operation takes {', '.join([*(inputs or ()), *parameters])}; got {len(arrays)} of them"
+            raise TypeError(msg)
         for name, array in zip(parameters, arrays[count:], strict=True):
             setattr(own, name, array)
         y = own.forward(*arrays[:count])
@@ -94,11 +110,12 @@ def from_layer(layer: Any, **parameters: str) -> Operation:
         def backward(dy: Any) -> tuple[Any, ...]:
             once = deepcopy(own)
             gradients = _as_tuple(once.backward(dy))
-            return (*gradients, *(getattr(once, gradient) for gradient in parameters.values()))
+            return (*gradients, *(_attribute(once, gradient, "after backward") for gradient in parameters.values()))
 
         return y, backward
 
-    return op
+    names = None if inputs is None else [*inputs, *parameters]
+    return like_source(op, type(layer), names)
 
 
 def from_loss(loss_and_gradient: Callable[..., Any]) -> Operation:
@@ -124,12 +141,75 @@ def from_loss(loss_and_gradient: Callable[..., Any]) -> Operation:
     """
 
     def op(*arrays: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-        loss, gradient = loss_and_gradient(*arrays)
+        loss, gradient = _pair("f", "(loss, gradient)", loss_and_gradient(*arrays))
         first = _first_array(arrays)
         y = array_namespace(first).asarray(loss, device=device(first))
+        if y.ndim:
+            msg = f"the loss must be one number, got {kind(y)}; is it summed over the examples?"
+            raise ValueError(msg)
         return y, lambda dy: tuple(_times(part, dy) for part in _as_tuple(gradient))
 
+    return like_source(op, loss_and_gradient)
+
+
+def like_source(op: Operation, source: Any, names: Iterable[str] | None = None) -> Operation:
+    """The operation under the name of what it was made from, with the names of its arguments, for the reports."""
+    op.__name__ = getattr(source, "__name__", type(source).__name__)
+    with suppress(TypeError, ValueError):  # builtins have no signature, and names may occur twice
+        if names is None:
+            op.__signature__ = inspect.signature(source)  # type: ignore[attr-defined]
+        else:
+            fields = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+            op.__signature__ = inspect.Signature(fields)  # type: ignore[attr-defined]
     return op
+
+
+def _pair(who: str, form: str, returned: Any) -> tuple[Any, Any]:
+    """Two things, and no array that happens to have two rows."""
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        msg = f"{who} must return {form}, got {kind(returned)}"
+        raise TypeError(msg)
+    first, second = returned
+    return first, second
+
+
+def _check_layer(layer: Any, parameters: dict[str, Any]) -> None:
+    """Refuse what has no forward and backward, or no such parameters; gradients may first appear in backward."""
+    if isinstance(layer, type):
+        msg = f"a layer must be an object, got the class {layer.__name__}; make one: {layer.__name__}(...)"
+        raise TypeError(msg)
+    for method in ("forward", "backward"):
+        if not callable(getattr(layer, method, None)):
+            msg = f"a layer must have forward and backward, got {kind(layer)} without {method}"
+            raise TypeError(msg)
+    for name, gradient in parameters.items():
+        if not isinstance(gradient, str):
+            msg = f"{name} must be the name of the attribute with its gradient, got {kind(gradient)}"
+            raise TypeError(msg)
+        _attribute(layer, name, "for a parameter")
+
+
+def _attribute(layer: Any, name: str, when: str) -> Any:
+    """What the layer has under a name; ValueError with those that it has."""
+    if hasattr(layer, name):
+        return getattr(layer, name)
+    there = [key for key in getattr(layer, "__dict__", {}) if not key.startswith("_")]
+    near = get_close_matches(name, there, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(there) or 'none'}"
+    msg = f"{type(layer).__name__} has no attribute {name!r} {when}{hint}"
+    raise ValueError(msg)
+
+
+def inputs_of(forward: Callable[..., Any]) -> list[str] | None:
+    """Names of the arguments that forward needs; None where that is not known, or any number."""
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        return None
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
 
 
 def _as_tuple(gradients: Any) -> tuple[Any, ...]:

@@ -12,7 +12,8 @@ from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.arguments import FLOATS
 from nonlocal_ref.backend import array_namespace, device, dtype_name, from_host, load_backend, to_numpy
-from nonlocal_ref.testing.adapters import Operation
+from nonlocal_ref.testing.adapters import Operation, inputs_of, like_source
+from nonlocal_ref.testing.implementation import kind
 
 Convert = Callable[[Any], Any]
 
@@ -49,7 +50,7 @@ def from_torch(function: Callable[..., Any]) -> Operation:
         tensors = _convert(args, lambda x: torch.asarray(to_numpy(x), device=where))
         leaves = [leaf.requires_grad_() for leaf in _pick(tensors, places)]
         with torch.enable_grad():
-            y = function(*tensors)
+            y = _one_array(function(*tensors), "tensor")
 
         def backward(dy: Any) -> tuple[Any, ...]:
             dy_tensor = torch.asarray(to_numpy(dy), device=y.device)
@@ -58,7 +59,7 @@ def from_torch(function: Callable[..., Any]) -> Operation:
 
         return _back(y, like), backward
 
-    return op
+    return like_source(op, function, inputs_of(function.forward) if isinstance(function, torch.nn.Module) else None)
 
 
 def tensor_gradients(y: Any, leaves: Sequence[Any], dy: Any) -> list[Any]:
@@ -99,7 +100,11 @@ def from_jax(function: Callable[..., Any]) -> Operation:
     def op(*args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         places, like = _float_places(args), _first_array(args)
         arrays = _convert(args, lambda x: from_host(to_numpy(x), xp, place))
-        y, vjp = jax.vjp(lambda *leaves: function(*_fill(arrays, places, leaves)), *_pick(arrays, places))
+
+        def of_leaves(*leaves: Any) -> Any:
+            return _one_array(function(*_fill(arrays, places, leaves)), "array")
+
+        y, vjp = jax.vjp(of_leaves, *_pick(arrays, places))
 
         def backward(dy: Any) -> tuple[Any, ...]:
             gradients = vjp(from_host(to_numpy(dy), xp, place))
@@ -107,7 +112,15 @@ def from_jax(function: Callable[..., Any]) -> Operation:
 
         return _back(y, like), backward
 
-    return op
+    return like_source(op, function)
+
+
+def _one_array(y: Any, what: str) -> Any:
+    """What a function returned, if it can be differentiated."""
+    if is_array_api_obj(y):
+        return y
+    msg = f"the function must return one {what}, got {kind(y)}"
+    raise TypeError(msg)
 
 
 Place = tuple[int, Any]  # position of the argument, and the key if that argument is a dict

@@ -87,6 +87,124 @@ def test_a_wrong_loss_gradient_is_rejected():
     assert not nl.gradcheck(from_loss(lambda w: (float(np.sum(w**2)), w)), X, names=["w"])
 
 
+# names and errors are those of the code that was handed in
+
+
+class Affine:
+    def __init__(self):
+        self.W, self.b = W, np.ones(W.shape[1])
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+def affine_loss(x, w):
+    return float(np.sum(x @ w)), (np.ones((len(x), w.shape[1])) @ w.T, x.T @ np.ones((len(x), w.shape[1])))
+
+
+@pytest.mark.parametrize(
+    ("op", "names", "title"),
+    [
+        (from_pair(product_forward, product_backward), ["x", "w"], "product_forward"),
+        (from_layer(Affine(), W="dW", b="db"), ["x", "W", "b"], "Affine"),
+        (from_loss(affine_loss), ["x", "w"], "affine_loss"),
+    ],
+    ids=["pair", "layer", "loss"],
+)
+def test_an_adapter_keeps_the_names_of_what_it_was_made_from(op, names, title):
+    report = nl.gradcheck(op, X, W, np.ones(W.shape[1])) if len(names) == 3 else nl.gradcheck(op, X, W)
+    assert [leaf.name for leaf in report] == names
+    assert report.op == title
+    assert report
+
+
+def test_a_torch_function_keeps_its_names():
+    torch = pytest.importorskip("torch")
+
+    def attend(theta, phi):
+        return torch.softmax(theta @ phi.mT, -1)
+
+    report = nl.gradcheck(from_torch(attend), *ARRAYS[:2])
+    assert [leaf.name for leaf in report] == ["theta", "phi"]
+    assert report.op == "attend"
+
+
+def test_a_torch_module_keeps_the_names_of_its_forward():
+    torch = pytest.importorskip("torch")
+    report = nl.gradcheck(from_torch(torch.nn.Linear(3, 2).double()), X)
+    assert [leaf.name for leaf in report] == ["input"]
+    assert report.op == "Linear"
+
+
+def test_a_jax_function_keeps_its_names(jax_in_64_bits):
+    def product(x, w):
+        return x @ w
+
+    assert [leaf.name for leaf in nl.gradcheck(from_jax(product), X, W)] == ["x", "w"]
+
+
+def two_things(x):
+    return x, x
+
+
+RETURNED = {
+    "pair-without-cache": (from_pair(lambda x: 2 * x, lambda dout, cache: dout), "forward must return (y, cache), got"),
+    "pair-of-two-rows": (from_pair(lambda x: x[:2], lambda dout, cache: dout), "got an array of shape (2, 3)"),
+    "pair-of-three": (from_pair(lambda x: (x, x, x), lambda dout, cache: dout), "got a tuple of 3"),
+    "loss-alone": (from_loss(lambda w: np.sum(w)), "f must return (loss, gradient), got"),
+    "loss-of-each-example": (
+        from_loss(lambda w: (np.sum(w, axis=1), w)),
+        "the loss must be one number, got an array of shape (4,)",
+    ),
+    "layer-one-short": (from_layer(Affine(), W="dW", b="db"), "the operation takes x, W, b; got 1 of them"),
+    "layer-misspelt-gradient": (from_layer(Scale(), w="dww"), "Scale has no attribute 'dww' after backward; did you"),
+}
+
+
+@pytest.mark.parametrize(("op", "told"), [pytest.param(*case, id=key) for key, case in RETURNED.items()])
+def test_what_does_not_fit_an_adapter_is_said_in_the_words_of_its_form(op, told):
+    report = nl.gradcheck(op, X, np.ones(3)) if "dww" in told else nl.gradcheck(op, X)
+    (problem,) = report.problems
+    assert told in problem.message
+    assert "line" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("layer", "parameters", "error", "told"),
+    [
+        (Affine(), {"Q": "dW"}, ValueError, "Affine has no attribute 'Q' for a parameter; it has W, b"),
+        (Affine(), {"W_": "dW"}, ValueError, "did you mean 'W'"),
+        (Affine(), {"W": 3}, TypeError, "W must be the name of the attribute with its gradient, got a int"),
+        (Affine, {}, TypeError, "a layer must be an object, got the class Affine"),
+        (np.sum, {}, TypeError, "a layer must have forward and backward, got .* without forward"),
+    ],
+)
+def test_a_layer_that_does_not_fit_is_refused_before_it_is_called(layer, parameters, error, told):
+    with pytest.raises(error, match=told):
+        from_layer(layer, **parameters)
+
+
+def test_a_torch_function_that_returns_two_tensors_is_told_so():
+    pytest.importorskip("torch")
+    assert "the function must return one tensor, got a tuple of 2" in str(nl.gradcheck(from_torch(two_things), X))
+
+
+def test_a_jax_function_that_returns_two_arrays_is_told_so(jax_in_64_bits):
+    assert "the function must return one array, got a tuple of 2" in str(nl.gradcheck(from_jax(two_things), X))
+
+
+def test_the_wrong_number_of_arguments_shows_nothing_of_the_inside():
+    pytest.importorskip("torch")
+    (problem,) = nl.gradcheck(from_torch(two_things), X, X).problems
+    assert "takes 1 positional argument but 2 were given" in problem.message
+    assert "line" not in problem.message
+
+
 def test_a_torch_function_is_an_operation():
     torch = pytest.importorskip("torch")
     assert nl.gradcheck(
