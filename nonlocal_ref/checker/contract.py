@@ -14,6 +14,7 @@ A promise that is not kept is a `Problem` with the name of the culprit.
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,9 @@ from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.arguments import Like, like
 from nonlocal_ref.backend import Array, dtype_name, from_host, to_numpy
-from nonlocal_ref.checker.leaves import Arguments, Convert, Leaf, Values, as_given
+from nonlocal_ref.checker.leaves import Arguments, Convert, Leaf, Values, as_given, unseen
+
+PACKAGE = Path(__file__).parents[1]
 
 Gradients = dict[int, np.ndarray]  # position of the leaf -> its gradient on the host, float64
 
@@ -103,8 +106,10 @@ def run(op: Callable[..., Any], arguments: Arguments, values: Values, convert: C
     """Run the operation forward and look at what comes back."""
     args, arrays = arguments.fill(values, convert)
     result = _guarded("op", op, *args)
-    if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
+    if not (isinstance(result, tuple) and len(result) == 2):
         raise ContractError("op", f"must return (y, backward), got {_kind(result)}")
+    if not callable(result[1]):
+        raise ContractError("op", f"must return (y, backward) with backward a function, got {_kind(result[1])} there")
     y, backward = result
     if not is_array_api_obj(y):
         raise ContractError("y", f"must be an array, got {_kind(y)}")
@@ -130,6 +135,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
     if len(returned) != len(wanted):
         constants = [name for i, name in enumerate(arguments.names) if i not in wanted]
         hint = f"; constants get none: {', '.join(constants)}" if constants else ""
+        hint += "".join(f"; {note}" for note in unseen(arguments))
         raise ContractError("backward", f"{needs}, got {len(returned)}{hint}")
     found: dict[int, Any] = {}
     for i, dx in zip(wanted, returned, strict=True):
@@ -173,9 +179,16 @@ def _guarded(culprit: str, function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        said = "".join(traceback.format_exception_only(error)).strip()
-        raise ContractError(culprit, f"raised {said} (in {last.name}, line {last.lineno})") from error
+        lines = traceback.format_exception_only(error)  # a syntax error has what it says in the end
+        said = (lines[-1] if isinstance(error, SyntaxError) else lines[0]).strip().partition("\n")[0]
+        raise ContractError(culprit, f"raised {said}{_place_of(error)}") from error
+
+
+def _place_of(error: Exception) -> str:
+    """The innermost place outside this package; where there is none, what it says is enough."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE)]
+    return f" (in {theirs[-1].name}, line {theirs[-1].lineno})" if theirs else ""
 
 
 def _to_host(culprit: str, x: Array) -> np.ndarray:

@@ -12,7 +12,7 @@ from nonlocal_ref.checker.contract import ContractError
 from nonlocal_ref.checker.diagnosis import diagnose
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaf_reports import check_leaves
-from nonlocal_ref.checker.leaves import read_arguments
+from nonlocal_ref.checker.leaves import read_arguments, unseen
 from nonlocal_ref.checker.observation import observe, problems_afterwards
 from nonlocal_ref.checker.report import LeafReport, Report
 
@@ -133,7 +133,8 @@ def gradcheck(
     constants = [
         leaf.name for i, leaf in enumerate(arguments.leaves) if leaf.floating and i not in observation.returned
     ]
-    notes = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
+    measured = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
+    notes = (*measured, *unseen(arguments))
     return report(tuple(leaves), tuple(problems), tuple(constants), notes)
 
 

@@ -145,5 +145,36 @@ def _is_array(x: Any) -> bool:
     return not (isinstance(x, np.ndarray) and x.dtype.kind not in "biufc")
 
 
+def unseen(arguments: Arguments) -> tuple[str, ...]:
+    """Arguments that look as if a gradient were wanted, and are constants."""
+    notes = []
+    for name, x in zip(arguments.names, arguments.given, strict=True):
+        parts = x.items() if isinstance(x, dict) else [(None, x)]
+        for key, part in parts:
+            label = name if key is None else f"{name}.{key}"
+            kind = type(part).__name__
+            if _holds_arrays(part):
+                told = (
+                    "pass its arrays as arguments or in a dict" if key is None else "put its arrays into the outer dict"
+                )
+                notes.append(f"{label}: a {kind} is a constant; {told} to check them")
+            elif isinstance(part, np.floating):
+                notes.append(f"{label}: a number is a constant; make it np.asarray({float(part):g}) to check it")
+    return tuple(notes)
+
+
+def _holds_arrays(x: Any) -> bool:
+    """Whether a list, tuple or dict has an array of floats in it, however deep."""
+    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
+    return any(_holds_arrays(part) or (_is_array(part) and dtype_name(part.dtype) in FLOATS) for part in parts)
+
+
 def _describe(x: Any) -> str:
-    return f"an array of {dtype_name(x.dtype)}" if _is_array(x) else f"of type {type(x).__name__}"
+    if isinstance(x, np.floating):
+        return f"a number; make it np.asarray({float(x):g})"
+    return f"an array of {dtype_name(x.dtype)}" if isinstance(x, np.ndarray) or _is_array(x) else _kind_of(x)
+
+
+def _kind_of(x: Any) -> str:
+    hint = "; pass its arrays as arguments" if _holds_arrays(x) else ""
+    return f"of type {type(x).__name__}{hint}"

@@ -45,18 +45,64 @@ def test_arrays_of_integers_and_booleans_are_constants():
 
 
 @pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ([X], "more: a list is a constant; pass its arrays as arguments or in a dict to check them"),
+        ((X, [X]), "more: a tuple is a constant"),
+        ({"layer": {"w": X}}, "more.layer: a dict is a constant; put its arrays into the outer dict"),
+        ({"layer": [X]}, "more.layer: a list is a constant"),
+        (np.float64(0.7), "more: a number is a constant; make it np.asarray(0.7) to check it"),
+    ],
+    ids=["list", "tuple", "dict in a dict", "list in a dict", "number"],
+)
+def test_arrays_that_are_not_looked_at_are_noted(more, note):
+    report = nl.gradcheck(lambda x, more: (x * x, lambda dy: (2 * x * dy,)), X, more, rng=0)
+    assert report
+    assert note in str(report)
+
+
+def test_a_gradient_too_many_for_a_number_is_told_how_to_be_checked():
+    def op(x, w):
+        return w * x, lambda dy: (w * dy, np.sum(x * dy))
+
+    assert "make it np.asarray(0.7) to check it" in str(nl.gradcheck(op, X, np.float64(0.7)))
+    assert nl.gradcheck(op, X, np.asarray(0.7))
+
+
+@pytest.mark.parametrize("constant", [[1.0, 2.0], ("mean", 3), {"axis": 1, "names": ["a"]}, 0.7, [X > 0]])
+def test_constants_without_arrays_of_floats_have_no_note(constant):
+    report = nl.gradcheck(lambda x, constant: (x * x, lambda dy: (2 * x * dy,)), X, constant, rng=0)
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize(
     ("args", "told"),
     [
         ((), "got nothing"),
         ((np.ones(3, dtype=int),), "x is an array of int64"),
         (([1.0, 2.0],), "x is of type list"),
+        (([X],), "x is of type list; pass its arrays as arguments"),
         ((2.0,), "x is of type float"),
+        ((np.float64(0.7),), r"x is a number; make it np.asarray\(0.7\)"),
+        ((np.asarray([None]),), "x is an array of object"),
         (({"count": 3},), "x is of type dict"),
         ((np.ones(3, dtype=np.float16),), "x must be float32 or float64"),
         ((np.ma.ones(3),), "x must be a plain array.* fill it first: x.filled"),
         ((np.ones(3, np.dtype("f8").newbyteorder("S")),), "x must have the byte order of this machine"),
     ],
-    ids=["nothing", "integers", "list", "number", "dict without arrays", "float16", "masked", "byte order"],
+    ids=[
+        "nothing",
+        "integers",
+        "list",
+        "list of arrays",
+        "number",
+        "NumPy's number",
+        "objects",
+        "dict without arrays",
+        "float16",
+        "masked",
+        "byte order",
+    ],
 )
 def test_what_cannot_be_differentiated_by_is_a_type_error(args, told):
     with pytest.raises(TypeError, match=told):

@@ -88,7 +88,10 @@ ONE_ARGUMENT = {
     "backward raises": (square_with(raises_in_backward), "no luck on the way back"),
     "no pair": (lambda x: x * x, "must return (y, backward), got an array"),
     "three things": (lambda x: (x, x, x), "must return (y, backward), got a tuple of 3"),
-    "backward not callable": (lambda x: (x * x, 2 * x), "must return (y, backward)"),
+    "backward not callable": (
+        lambda x: (x * x, 2 * x),
+        "op must return (y, backward) with backward a function, got an array of shape (3, 2) there",
+    ),
     "y is a list": (lambda x: ([1.0], lambda dy: (dy,)), "y must be an array, got a list"),
     "y is an integer": (lambda x: (np.ones(3, dtype=int), lambda dy: (dy,)), "y must be real and floating"),
     "y is complex": (lambda x: (x + 0j, lambda dy: (dy,)), "y must be real and floating"),
@@ -132,6 +135,61 @@ def test_a_broken_promise_is_reported(mistake):
     assert report.status == "wrong"
     assert told in str(report)
     assert report.problems
+
+
+def test_of_an_exception_of_several_lines_the_first_is_shown():
+    def op(x):
+        msg = "no luck\nat all"
+        raise RuntimeError(msg)
+
+    (problem,) = nl.gradcheck(op, X).problems
+    assert problem.message.startswith("raised RuntimeError: no luck (in op, line ")
+
+
+def test_a_note_on_an_exception_does_not_hide_what_it_says():
+    def op(x):
+        error = RuntimeError("no luck")
+        error.add_note("a note")
+        raise error
+
+    assert "raised RuntimeError: no luck (in op" in str(nl.gradcheck(op, X))
+
+
+def test_what_this_package_raises_is_placed_where_it_was_called():
+    def op(x):
+        return nl.nonlocal_op("gaussian", x, x, x)
+
+    (problem,) = nl.gradcheck(op, X).problems
+    assert "must have 3 axes" in problem.message
+    assert "(in op, line " in problem.message
+
+
+def test_the_wrong_number_of_arguments_has_no_place():
+    (problem,) = nl.gradcheck(square, X, X).problems
+    assert problem.message.endswith("were given")
+
+
+def test_a_loss_whose_backward_ignores_dy_is_told_in_plain_words():
+    report = nl.gradcheck(lambda x: (np.sum(x * x), lambda dy: (2 * x,)), X, rng=0)
+    assert "backward does not use dy" in report.problems[0].message
+
+
+@pytest.mark.parametrize(
+    "backward", [lambda x, dy: 2 * x * dy + 1, lambda x, dy: 2 * x * np.abs(dy) + 1], ids=["shifted", "shifted |dy|"]
+)
+def test_a_backward_that_uses_dy_wrongly_is_not_told_so(backward):
+    report = nl.gradcheck(lambda x: (x * x, lambda dy: (backward(x, dy),)), X, rng=0)
+    assert "for dy = 0" in str(report)
+    assert "does not use dy" not in str(report)
+
+
+def test_only_the_gradient_that_ignores_dy_is_told_so():
+    def op(x, weight):
+        y, backward = linear(x, weight)
+        return y, lambda dy: (backward(dy)[0], weight)
+
+    report = nl.gradcheck(op, X, W, rng=0)
+    assert {problem.culprit for problem in report.problems if "does not use dy" in problem.message} == {"weight"}
 
 
 def test_the_gradient_of_a_constant_is_one_too_many():
