@@ -7,14 +7,22 @@ import numpy as np
 
 from nonlocal_ref.arguments import check_choice, check_integer
 from nonlocal_ref.backend import to_backend
-from nonlocal_ref.params import BlockConfig, check_config, param_shapes
+from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
 from nonlocal_ref.residual_block import Params, block
 from nonlocal_ref.residual_block import check_block as check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import check_shape, default_shape, draw, feature_size, random_params, with_pairs
 from nonlocal_ref.testing.export import check_params
 from nonlocal_ref.testing.idleness import idle_reasons
-from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe, takes_parameters
+from nonlocal_ref.testing.implementation import (
+    BrokenError,
+    Implementation,
+    Outcome,
+    check_callable,
+    kind,
+    observe,
+    takes_parameters,
+)
 from nonlocal_ref.testing.judgement import Judgement, name_of, read_seed, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, block_magnitudes
 from nonlocal_ref.testing.readings import Reading, read_block, right_reading
@@ -148,9 +156,7 @@ def _open(fn: Any, config: BlockConfig, keys: Any, judgement: Judgement) -> Modu
             judgement.findings.append(Finding(NEVER_TRAINS, what))
             return None
         return open_module(fn, config, keys)
-    if not callable(fn):
-        msg = f"fn must be callable, got {type(fn).__name__}"
-        raise TypeError(msg)
+    check_callable(fn)
     if keys is not None:
         msg = "keys are the names of a PyTorch module's parameters; a function gets params under our keys"
         raise ValueError(msg)
@@ -236,6 +242,10 @@ def _gradient_reader(subject: Subject, absent: set[str]) -> Callable[[Outcome, A
         missing = [name[1:] for name in wanted if grads.get(name[1:]) is None]
         if missing:
             outcome.problems.append(f"backward returns no gradient for {', '.join(missing)}")
+        known = {name[1:] for name in subject.expected} | set(STATISTICS)
+        more = [str(key) for key in grads if key not in known]
+        if more:
+            outcome.notes.append(f"backward returns a gradient for {', '.join(more)}, which is no parameter here")
         for name in wanted:
             if name[1:] not in missing:
                 outcome.take(name, grads[name[1:]], subject.expected[name].shape)

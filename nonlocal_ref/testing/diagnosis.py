@@ -11,12 +11,14 @@ from itertools import combinations
 
 import numpy as np
 
+from nonlocal_ref.pairwise import SOFTMAX_VARIANTS
 from nonlocal_ref.testing.magnitudes import Values
 from nonlocal_ref.testing.readings import Reading
 from nonlocal_ref.testing.report import Finding
 from nonlocal_ref.testing.traps import GRADIENT_MISTAKES, NEVER_TRAINS, READINGS, Sizes
 
 NOISE = 1000.0  # units of rounding, where a gradient is zero but for rounding
+EPS_STEP = 1e-4  # far above rounding, far below a sum of exponentials
 CLOSER = 30.0  # a mistake explains the numbers if it is so much closer to them than the reference
 
 
@@ -54,7 +56,7 @@ def diagnose(subject: Subject, got: Values, wrong: set[str], eps: float) -> tupl
 def explain_output(subject: Subject, got: np.ndarray, eps: float) -> tuple[list[Finding], Reading] | None:
     """The reading whose output is that of the implementation; one mistake is tried before two."""
     off = _distance(got, subject.expected[subject.output])
-    for candidates in (_single(subject), _pairs(subject)):
+    for candidates in (_single(subject), softmax_eps(subject, got), _pairs(subject)):
         best, least = None, np.inf
         for findings, reading in candidates:
             output, _ = subject.compute(reading)
@@ -100,6 +102,26 @@ def explain_gradients(
 def listed(gradients: set[str], order: Values) -> str:
     """Names of the arrays that these are the gradients of, in their usual order."""
     return ", ".join(name[1:] for name in order if name in gradients)
+
+
+def softmax_eps(subject: Subject, got: np.ndarray) -> Iterator[tuple[list[Finding], Reading]]:
+    """An eps in the sum of the softmax, of whatever size: the one that comes nearest, by Newton's steps."""
+    expected = subject.expected[subject.output]
+    if subject.right.variant not in SOFTMAX_VARIANTS or got.shape != expected.shape or not np.all(np.isfinite(got)):
+        return
+    for shifted, when in ((False, ""), (True, ", after the largest logit of the row was subtracted")):
+        reading, eps = replace(subject.right, softmax_shifted=shifted), 0.0
+        for _ in range(5):
+            here, ahead = (subject.compute(replace(reading, softmax_eps=e))[0] for e in (eps, eps + EPS_STEP))
+            slope = (ahead - here) / EPS_STEP
+            size = float(np.sum(slope * slope))
+            eps += float(np.sum(slope * (got - here))) / size if size > 0 else 0.0
+            if not 0 < eps < 1:
+                break
+        else:
+            written = min((float(f"{eps:.0e}"), float(f"{eps:.1e}"), eps), key=lambda e: abs(e - eps) > 0.01 * eps)
+            what = f"an eps is added to the sum of the softmax, {written:.3g}{when}; rows must sum to one"
+            yield [Finding("eps in the softmax", what)], replace(reading, softmax_eps=written)
 
 
 def _single(subject: Subject) -> Iterator[tuple[list[Finding], Reading]]:

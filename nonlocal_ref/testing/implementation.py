@@ -76,6 +76,16 @@ class Implementation:
         return result, None, args
 
 
+def check_callable(fn: Any) -> None:
+    """Refuse what cannot be called, and a class: what it makes is compared, not the making."""
+    if isinstance(fn, type):
+        msg = f"fn must be an object, got the class {fn.__name__}; make one: {fn.__name__}(...)"
+        raise TypeError(msg)
+    if not callable(fn):
+        msg = f"fn must be callable, got {type(fn).__name__}"
+        raise TypeError(msg)
+
+
 def guarded(culprit: str, function: Callable[..., Any], *args: Any) -> Any:
     """Call other people's code; whatever it raises becomes a problem that says where."""
     try:

@@ -10,7 +10,7 @@ from nonlocal_ref.operation import nonlocal_op
 from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import SIZES, check_sizes, draw_example
-from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe
+from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, check_callable, kind, observe
 from nonlocal_ref.testing.judgement import Judgement, gradients_by_name, name_of, read_seed, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, operation_magnitudes
 from nonlocal_ref.testing.readings import Reading, read_operation
@@ -82,9 +82,7 @@ def check_operation(
     ...     print(error.report.findings[0].what)
     the softmax runs over the queries i; it belongs over the keys j, the last axis
     """
-    if not callable(fn):
-        msg = f"fn must be callable, got {type(fn).__name__}"
-        raise TypeError(msg)
+    check_callable(fn)
     check_choice("variant", variant, VARIANTS)
     read_settings(backend, dtype, ratio)
     found = read_sizes(sizes)

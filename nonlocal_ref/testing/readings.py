@@ -37,6 +37,10 @@ class Reading:
     gamma_is_one: bool = False
     adds_nothing: bool = False  # z = x
     eps: float | None = None  # of the norm, where it is not the config's
+    softmax_eps: float = 0.0  # added to the sum of every row
+    softmax_shifted: bool = False  # whether it is added after the largest logit was subtracted
+    residual: bool = True
+    not_moved: str | None = None  # "y" or "w_z y": its channels, the last axis, were not moved back before a reshape
 
 
 def right_reading(config: BlockConfig) -> Reading:
@@ -62,13 +66,21 @@ def pairwise(
         return weights * factor, lambda dweights: kernel_backward(dweights * factor)
     logits, logits_backward = scaled_product(theta, phi, reading.scale)
     to_rows, from_rows = regroup(reading.softmax_over, logits.shape)
-    p, softmax_backward = softmax(to_rows(logits))
+    rows = to_rows(logits)
+    p, softmax_backward = softmax_with(reading, rows) if reading.softmax_eps else softmax(rows)
 
     def backward(dweights: np.ndarray) -> tuple[np.ndarray, ...]:
         (drows,) = softmax_backward(to_rows(dweights))
         return logits_backward(from_rows(drows))  # type: ignore[no-any-return]
 
     return from_rows(p), backward
+
+
+def softmax_with(reading: Reading, rows: np.ndarray) -> tuple[np.ndarray, Backward]:
+    """e / (Σ e + eps) over the last axis, and the way back that one writes for it, p (dp - Σ p dp)."""
+    e = np.exp(rows - np.max(rows, axis=-1, keepdims=True) if reading.softmax_shifted else rows)
+    p = e / (np.sum(e, axis=-1, keepdims=True) + reading.softmax_eps)
+    return p, lambda dp: (p * (dp - np.sum(p * dp, axis=-1, keepdims=True)),)
 
 
 def regroup(over: str, shape: tuple[int, ...]) -> tuple[Rearrange, Rearrange]:
@@ -99,15 +111,33 @@ def read_block(
     (theta, phi, g), embed_backward = embed(features, params, pooling)
     y, operation_backward = read_operation(reading, theta, phi, g, params.get("w_f.weight"))
     normed = config if reading.eps is None else replace(config, eps=reading.eps)
-    w_z_y, project_backward = project(y, params, normed, training=training)
-    residual, unfold_backward = unfold(w_z_y, x.shape, config.domain, config.frame_group)
+    y_placed, y_replace = not_moved(y) if reading.not_moved == "y" else (y, same)
+    w_z_y, project_backward = project(y_placed, params, normed, training=training)
+    placed, replace_backward = not_moved(w_z_y) if reading.not_moved == "w_z y" else (w_z_y, same)
+    added, unfold_backward = unfold(placed, x.shape, config.domain, config.frame_group)
 
     def backward(dz: np.ndarray) -> tuple[np.ndarray, Params]:
-        (dw_z_y,) = unfold_backward(dz)
-        dy, project_grads = project_backward(dw_z_y)
-        dtheta, dphi, dg, *dw_f = operation_backward(dy)
+        (dplaced,) = unfold_backward(dz)
+        dy, project_grads = project_backward(replace_backward(dplaced))
+        dtheta, dphi, dg, *dw_f = operation_backward(y_replace(dy))
         dfeatures, embed_grads = embed_backward(dtheta, dphi, dg)
         (dx,) = fold_backward(dfeatures.reshape(folded))
-        return dz + dx, embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+        grads = embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+        return (dz + dx if reading.residual else dx), grads
 
-    return residual + x, backward
+    return (added + x if reading.residual else added), backward
+
+
+def not_moved(y: np.ndarray) -> tuple[np.ndarray, Rearrange]:
+    """(B, N, C) taken for (B, C, N) by a reshape, and moved to (B, N, C): what was no channel is one."""
+    batch, positions, channels = y.shape
+
+    def backward(dy: np.ndarray) -> np.ndarray:
+        return np.swapaxes(dy, 1, 2).reshape(y.shape)
+
+    return np.swapaxes(y.reshape(batch, channels, positions), 1, 2), backward
+
+
+def same(dy: np.ndarray) -> np.ndarray:
+    """The way back of what was not done."""
+    return dy

@@ -64,6 +64,7 @@ class Module:
             lent = {name: tensors[key] for key, names in self.match.found.items() for name in names}
             with torch.enable_grad():
                 z = torch.func.functional_call(self.copy, lent, (x_tensor,))
+            x[...] = to_numpy(x_tensor)  # whoever changes the tensor changes the input
             if not isinstance(z, torch.Tensor):
                 msg = f"the module must return a tensor, got {kind(z)}"
                 raise BrokenError(msg)

@@ -159,6 +159,21 @@ def another_eps(right: Reading, sizes: Sizes) -> Iterator[Change]:
             yield f"the norm adds eps = {eps!r} to the variance; the config says {sizes.eps!r}", {"eps": eps}
 
 
+def no_residual(right: Reading, sizes: Sizes) -> Iterator[Change]:
+    """Eq. (6) ends with + x_i."""
+    if sizes.channels is not None:
+        yield "x is not added: z is W_z y alone (after its norm, if it has one)", {"residual": False}
+
+
+def axis_not_moved(right: Reading, sizes: Sizes) -> Iterator[Change]:
+    """A reshape moves no axis: numbers of different positions and channels change places."""
+    for what in ("y", "w_z y") if sizes.channels is not None else ():
+        yield (
+            f"{what} is (B, N, C) and was reshaped to (B, C, *S); move its channels first: transpose, then reshape",
+            {"not_moved": what},
+        )
+
+
 READINGS: tuple[tuple[str, Callable[[Reading, Sizes], Iterator[Change]]], ...] = (
     (WRONG_AXIS, softmax_over_the_wrong_axis),
     (SQRT_MULTIPLIED, multiplied_by_sqrt_d),
@@ -172,6 +187,8 @@ READINGS: tuple[tuple[str, Callable[[Reading, Sizes], Iterator[Change]]], ...] =
     ("not pooled", not_pooled),
     ("another variant", another_variant),
     ("another eps", another_eps),
+    ("no residual", no_residual),
+    ("reshape for a transpose", axis_not_moved),
 )
 
 

@@ -36,10 +36,17 @@ def batch_norm(x, p):
     return (x - mean) / np.sqrt(var + 1e-5) * gamma + beta
 
 
-def plain_block(x, p, *, softmax=softmax, scale=1.0, keys=embed_then_pool, norm=batch_norm):
+def back_to_channels(y, shape):
+    """(B, N, C) -> (B, C, *S)."""
+    return np.swapaxes(y, 1, 2).reshape(shape)
+
+
+def plain_block(
+    x, p, *, softmax=softmax, scale=1.0, keys=embed_then_pool, norm=batch_norm, place=back_to_channels, residual=1.0
+):
     """z_i = BN(W_z y_i) + x_i, y = softmax(scale θ φᵀ) g."""
     theta, phi, g = convolution(x, p, "theta"), keys(x, p, "phi"), keys(x, p, "g")
     theta, phi, g = (values.reshape(*values.shape[:2], -1) for values in (theta, phi, g))
     weights = softmax(scale * np.einsum("bdn,bdm->bnm", theta, phi))
-    y = np.einsum("bnm,bem->ben", weights, g).reshape(len(x), -1, *x.shape[2:])
-    return norm(convolution(y, p, "w_z"), p) + x
+    y = np.einsum("bnm,bem->bne", weights, g)
+    return norm(convolution(place(y, (len(x), -1, *x.shape[2:])), p, "w_z"), p) + residual * x

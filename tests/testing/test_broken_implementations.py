@@ -1,5 +1,7 @@
 """An implementation that breaks its promises gets a report that names the culprit; bad arguments are refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,36 @@ def test_missing_gradients_of_parameters_are_named():
 
     with pytest.raises(ConformanceError, match=r"no gradient for theta.weight, theta.bias, phi.weight"):
         check_block(wrong, CONFIG)
+
+
+def test_a_gradient_for_no_parameter_is_mentioned():
+    def misspelt(x, params):
+        z, backward = nl.block(x, params, CONFIG)
+        return z, lambda dz: (backward(dz)[0], backward(dz)[1] | {"theta.wieght": dz})
+
+    note = "backward returns a gradient for theta.wieght, which is no parameter here"
+    assert check_block(misspelt, CONFIG).notes == (note,)
+
+
+def test_gradients_of_running_statistics_are_nothing_to_mention():
+    config = nl.BlockConfig(4, dims=1)
+
+    def statistics_too(x, params):
+        z, backward = nl.block(x, params, config)
+        return z, lambda dz: (backward(dz)[0], backward(dz)[1] | {"bn.running_mean": 0 * params["bn.running_mean"]})
+
+    assert check_block(statistics_too, config).notes == ()
+
+
+class Made:
+    def __call__(self, *arrays):
+        return arrays[0]
+
+
+@pytest.mark.parametrize("check", [partial(check_block, config=CONFIG), partial(check_operation, variant="gaussian")])
+def test_a_class_in_the_place_of_an_object_is_refused(check):
+    with pytest.raises(TypeError, match=r"fn must be an object, got the class Made; make one: Made\(...\)"):
+        check(Made)
 
 
 def test_deleted_parameters_are_a_problem_not_a_crash():

@@ -236,6 +236,30 @@ def test_a_bias_that_the_module_does_not_have_must_be_zero():
         check_block(Mmcv(C, norm=True), config, params)
 
 
+def test_a_module_that_changes_its_input_is_told_so():
+    def forward(self, x):
+        z = Paper.forward(self, x)
+        x.data.mul_(0)
+        return z
+
+    assert "x was changed by the implementation" in str(report_of(paper(forward=forward)))
+
+
+@pytest.mark.parametrize("steps", [{"residual": False}, {"moved": False}])
+def test_common_mistakes_of_modules_are_named(steps):
+    def forward(self, x):
+        theta, phi, g = self.theta(x).flatten(2), self.pool(self.phi(x)).flatten(2), self.pool(self.g(x)).flatten(2)
+        y = (theta.mT @ phi).softmax(-1) @ g.mT  # (B, N, C)
+        y = y.mT if steps.get("moved", True) else y
+        w_z_y = self.bn(self.w_z(y.reshape(len(x), -1, *x.shape[2:])))
+        return w_z_y + x if steps.get("residual", True) else w_z_y
+
+    report = report_of(paper(forward=forward))
+    name = "no residual" if "residual" in steps else "reshape for a transpose"
+    assert {finding.name for finding in report.findings} == {name}
+    assert not report.notes
+
+
 def test_a_module_that_returns_no_tensor_is_a_problem():
     assert "the module must return a tensor, got a tuple of 2" in str(report_of(paper(forward=lambda self, x: (x, x))))
 

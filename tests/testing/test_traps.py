@@ -1,5 +1,6 @@
 """Each trap, reproduced in a few lines of NumPy, is rejected under its name."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 import nonlocal_ref as nl
 from nonlocal_ref.testing import TRAPS, ConformanceError, check_block, check_operation
+from nonlocal_ref.testing.readings import read_block, right_reading
+from tests.helpers import CONFIGS, random_params
 from tests.testing.numpy_blocks import batch_norm, convolution, plain_block, pool, softmax
 
 CONFIG = nl.BlockConfig(6, dims=2)
@@ -174,6 +177,8 @@ def test_the_operations_gradient_divided_by_the_batch_is_named():
         (partial(plain_block, keys=convolution), CONFIG, "not pooled"),
         (partial(plain_block, softmax=lambda f: f / f.shape[-1]), CONFIG, "another variant"),
         (plain_block, nl.BlockConfig(6, dims=2, eps=1.0000001e-5), "another eps"),
+        (partial(plain_block, residual=0.0), CONFIG, "no residual"),
+        (partial(plain_block, place=np.reshape), CONFIG, "reshape for a transpose"),
     ],
 )
 def test_another_option_than_the_configs_is_named_though_it_is_no_trap(wrong, config, name):
@@ -189,11 +194,127 @@ def test_a_mean_over_the_queries_is_named():
     assert [finding.name for finding in report_of(check_operation, wrong, "dot_product").findings] == ["divided by N"]
 
 
-def test_arithmetic_in_single_precision_is_named():
-    def wrong(theta, phi, g):
-        return attention(*(x.astype(np.float32) for x in (theta, phi, g))).astype(np.float64)
+def in_single(theta, phi, g):
+    return attention(*(x.astype(np.float32) for x in (theta, phi, g))).astype(np.float64)
 
-    assert [finding.name for finding in report_of(check_operation, wrong, "gaussian").findings] == ["float32 inside"]
+
+def weights_in_single(theta, phi, g):
+    return softmax((theta @ phi.mT).astype(np.float32)).astype(np.float64) @ g
+
+
+def result_in_single(theta, phi, g):
+    return attention(theta, phi, g).astype(np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("wrong", [in_single, weights_in_single, result_in_single])
+def test_arithmetic_in_single_precision_is_named(wrong, seed):
+    report = report_of(check_operation, wrong, "gaussian", rng=seed)
+    assert [finding.name for finding in report.findings] == ["float32 inside"]
+
+
+def test_a_block_in_single_precision_is_named():
+    def wrong(x, params):
+        single = {key: value.astype(np.float32) for key, value in params.items()}
+        return plain_block(x.astype(np.float32), single).astype(np.float64)
+
+    assert [finding.name for finding in report_of(check_block, wrong, CONFIG).findings] == ["float32 inside"]
+
+
+def test_a_backward_in_single_precision_is_named():
+    def wrong(theta, phi, g):
+        y, _ = nl.nonlocal_op("gaussian", theta, phi, g)
+        _, backward = nl.nonlocal_op("gaussian", *(x.astype(np.float32) for x in (theta, phi, g)))
+        return y, lambda dy: tuple(d.astype(np.float64) for d in backward(dy.astype(np.float32)))
+
+    report = report_of(check_operation, wrong, "gaussian")
+    assert [finding.name for finding in report.findings] == ["float32 inside"]
+
+
+def with_eps(scores, *, eps, shifted):
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True) if shifted else scores)
+    return e / (e.sum(axis=-1, keepdims=True) + eps)
+
+
+EPSILONS = pytest.mark.parametrize("eps", [1e-3, 1e-5, 3.7e-6, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12])
+
+
+@EPSILONS
+@pytest.mark.parametrize("shifted", [False, True])
+def test_an_eps_in_the_sum_of_the_softmax_is_named_with_its_size(eps, shifted):
+    def wrong(theta, phi, g):
+        return with_eps(theta @ phi.mT, eps=eps, shifted=shifted) @ g
+
+    (finding,) = report_of(check_operation, wrong, "embedded_gaussian", rng=0).findings
+    assert finding.name == "eps in the softmax"
+    assert f"an eps is added to the sum of the softmax, {eps:.3g}" in finding.what
+    assert ("after the largest logit" in finding.what) == shifted
+
+
+@EPSILONS
+def test_an_eps_in_the_softmax_of_a_block_is_named(eps):
+    wrong = partial(plain_block, softmax=partial(with_eps, eps=eps, shifted=True))
+    (finding,) = report_of(check_block, wrong, CONFIG, rng=0).findings
+    assert f"an eps is added to the sum of the softmax, {eps:.3g}, after" in finding.what
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_the_gradients_under_an_eps_in_the_softmax_are_known_as_well(shifted):
+    def wrong(theta, phi, g):
+        p = with_eps(theta @ phi.mT, eps=1e-9, shifted=shifted)
+
+        def backward(dy):
+            dp = dy @ g.mT
+            ds = p * (dp - (p * dp).sum(axis=-1, keepdims=True))
+            return ds @ phi, ds.mT @ theta, p.mT @ dy
+
+        return p @ g, backward
+
+    report = report_of(check_operation, wrong, "embedded_gaussian", rng=0)
+    assert [finding.name for finding in report.findings] == ["eps in the softmax"]
+    assert not report.notes
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-11, 1 + 1e-9, 1 - 1e-8, 1 + 1e-7])
+def test_a_small_factor_is_not_taken_for_single_precision(factor):
+    def wrong(theta, phi, g):
+        y, backward = nl.nonlocal_op("dot_product", theta, phi, g)
+        return factor * y, lambda dy: tuple(factor * d for d in backward(dy))
+
+    report = report_of(check_operation, wrong, "dot_product", rng=0)
+    assert not report.findings
+    assert "no known mistake" in str(report)
+
+
+@pytest.mark.parametrize("what", ["y", "w_z y"])
+@pytest.mark.parametrize("name", [name for name, (config, _) in CONFIGS.items() if config.inner > 1])
+def test_an_axis_that_was_not_moved_back_is_found_under_every_option(name, what):
+    config, _ = CONFIGS[name]
+
+    def wrong(x, params):
+        return read_block(replace(right_reading(config), not_moved=what), config, x, params)
+
+    report = report_of(check_block, wrong, config, rng=0)
+    assert [finding.name for finding in report.findings] == ["reshape for a transpose"]
+    assert not report.notes
+
+
+@pytest.mark.parametrize("what", ["y", "w_z y"])
+def test_the_gradients_of_an_axis_that_was_not_moved_back_are_right(what):
+    reading = replace(right_reading(CONFIG), not_moved=what)
+    rng = np.random.default_rng(0)
+    x, params = rng.normal(size=(2, 6, 3, 4)), random_params(CONFIG, rng)
+    assert nl.gradcheck(lambda x, params: read_block(reading, CONFIG, x, params), x, params, rng=0)
+
+
+def test_a_residual_that_was_forgotten_is_known_in_the_gradients_too():
+    def wrong(x, params):
+        z, backward = nl.block(x, params, CONFIG)
+        return z - x, lambda dz: (backward(dz)[0] - dz, backward(dz)[1])
+
+    report = report_of(check_block, wrong, CONFIG, rng=0)
+    assert [finding.name for finding in report.findings] == ["no residual"]
+    assert not report.notes
 
 
 def test_a_mistake_that_is_not_known_is_not_given_a_name():
