@@ -83,7 +83,7 @@ def add_check(commands: Any) -> None:
 
 
 def add_block_options(group: Any) -> None:
-    """Those that say which block; any of them says that it is one."""
+    """Those that say which block; where its signature does not tell, any of them says that it is one."""
     group.add_argument("--block", action="store_true", help="it is a block, where that cannot be seen")
     group.add_argument("--preset", choices=tuple(PRESETS), help="a published one; options below win (default: paper)")
     group.add_argument("--channels", type=whole_number(1), help="(default: those of a module, or 4)")

@@ -251,6 +251,14 @@ def test_an_eps_in_the_sum_of_the_softmax_is_named_with_its_size(eps, shifted):
     assert ("after the largest logit" in finding.what) == shifted
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_no_eps_is_fitted_to_a_few_numbers(seed):
+    report = report_of(
+        check_operation, in_single, "gaussian", sizes=dict.fromkeys("BNMDE", 1) | {"N": 3, "M": 2}, rng=seed
+    )
+    assert "eps in the softmax" not in [finding.name for finding in report.findings]
+
+
 @EPSILONS
 def test_an_eps_in_the_softmax_of_a_block_is_named(eps):
     wrong = partial(plain_block, softmax=partial(with_eps, eps=eps, shifted=True))
