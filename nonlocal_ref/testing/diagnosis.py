@@ -44,9 +44,13 @@ def diagnose(subject: Subject, got: Values, wrong: set[str], eps: float) -> tupl
         if found is None:
             return [], left
         findings, reading = found
-        output, gradients = subject.compute(reading)
-        expected = {subject.output: output} | gradients()
-        left = {name for name in got if not near(subject, name, got[name], expected[name], eps)}
+        readings = [reading, replace(reading, shift_has_gradient=True)][: 2 if reading.softmax_shifted else 1]
+        for same_output in readings:
+            output, gradients = subject.compute(same_output)
+            expected = {subject.output: output} | gradients()
+            left = {name for name in got if not near(subject, name, got[name], expected[name], eps)}
+            if not left:
+                break
     more, unexplained = explain_gradients(subject, got, expected, left, eps)
     if not findings and not more and unexplained:
         return explain_everything(subject, got, unexplained, eps)

@@ -39,6 +39,7 @@ class Reading:
     eps: float | None = None  # of the norm, where it is not the config's
     softmax_eps: float = 0.0  # added to the sum of every row
     softmax_shifted: bool = False  # whether it is added after the largest logit was subtracted
+    shift_has_gradient: bool = False  # as autograd has it; without an eps that gradient is zero
     residual: bool = True
     not_moved: str | None = None  # "y" or "w_z y": its channels, the last axis, were not moved back before a reshape
 
@@ -78,9 +79,17 @@ def pairwise(
 
 def softmax_with(reading: Reading, rows: np.ndarray) -> tuple[np.ndarray, Backward]:
     """e / (Σ e + eps) over the last axis, and the way back that one writes for it, p (dp - Σ p dp)."""
-    e = np.exp(rows - np.max(rows, axis=-1, keepdims=True) if reading.softmax_shifted else rows)
-    p = e / (np.sum(e, axis=-1, keepdims=True) + reading.softmax_eps)
-    return p, lambda dp: (p * (dp - np.sum(p * dp, axis=-1, keepdims=True)),)
+    largest = np.max(rows, axis=-1, keepdims=True)
+    e = np.exp(rows - largest if reading.softmax_shifted else rows)
+    total = np.sum(e, axis=-1, keepdims=True) + reading.softmax_eps
+    p = e / total
+
+    def backward(dp: np.ndarray) -> tuple[np.ndarray]:
+        dot = np.sum(p * dp, axis=-1, keepdims=True)
+        shift = (rows == largest) * (-dot * reading.softmax_eps / total) if reading.shift_has_gradient else 0
+        return (p * (dp - dot) + shift,)
+
+    return p, backward
 
 
 def regroup(over: str, shape: tuple[int, ...]) -> tuple[Rearrange, Rearrange]:
