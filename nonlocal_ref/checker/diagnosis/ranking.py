@@ -202,5 +202,5 @@ def asked(hypothesis: Callable[[Evidence], Iterator[Found]], evidence: Evidence)
     try:
         with np.errstate(all="ignore"):
             return list(hypothesis(evidence))
-    except (ContractError, np.linalg.LinAlgError):  # no value there, or numbers that no system can be solved in
+    except (ContractError, np.linalg.LinAlgError, ArithmeticError):  # no value there, no solution, or out of range
         return []
