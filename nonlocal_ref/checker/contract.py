@@ -11,7 +11,6 @@
 A promise that is not kept is a `Problem` with the name of the culprit.
 """
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.arguments import Like, like
 from nonlocal_ref.backend import Array, dtype_name, from_host, to_numpy
+from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.checker.leaves import Arguments, Convert, Leaf, Values, as_given
 
 Gradients = dict[int, np.ndarray]  # position of the leaf -> its gradient on the host, float64
@@ -173,9 +173,7 @@ def _guarded(culprit: str, function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        said = "".join(traceback.format_exception_only(error)).strip()
-        raise ContractError(culprit, f"raised {said} (in {last.name}, line {last.lineno})") from error
+        raise ContractError(culprit, f"raised {in_one_line(error)}") from error
 
 
 def _to_host(culprit: str, x: Array) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.backend import dtype_name, from_host, load_backend, to_numpy
-from nonlocal_ref.testing.blame import in_one_line
+from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.testing.magnitudes import Values
 
 

@@ -134,6 +134,33 @@ def test_a_broken_promise_is_reported(mistake):
     assert report.problems
 
 
+def test_what_numpy_raises_is_told_with_the_line_of_the_operation():
+    def op(x):
+        return x @ x, lambda dy: (dy,)
+
+    line = op.__code__.co_firstlineno + 1
+    assert f"(in op, test_contract.py line {line})" in str(nl.gradcheck(op, X, rng=0))
+
+
+def test_what_our_own_operations_raise_is_told_with_the_line_that_called_them():
+    def op(x):
+        return nl.weights("gaussian", x, x)
+
+    line = op.__code__.co_firstlineno + 1
+    assert f"(in op, test_contract.py line {line})" in str(nl.gradcheck(op, X, rng=0))
+
+
+def test_what_numpy_raises_in_backward_is_told_with_its_line():
+    def op(x):
+        def backward(dy):
+            return (np.linalg.inv(dy),)
+
+        return x * x, backward
+
+    line = op.__code__.co_firstlineno + 2
+    assert f"(in backward, test_contract.py line {line})" in str(nl.gradcheck(op, X, rng=0))
+
+
 def test_the_gradient_of_a_constant_is_one_too_many():
     report = nl.gradcheck(lambda x, n: (n * x, lambda dy: (n * dy, None)), X, 3)
     assert "got 2; constants get none: n" in str(report)
@@ -220,7 +247,7 @@ def test_a_keyboard_interrupt_is_not_swallowed():
 def test_a_broken_operation_leaves_every_gradient_unchecked():
     report = nl.gradcheck(raises, X)
     assert [leaf.status for leaf in report] == ["inconclusive"]
-    assert "in raises, line" in str(report)
+    assert "(in raises, test_contract.py line" in str(report)
 
 
 def test_square_keeps_every_promise():
