@@ -19,7 +19,7 @@ from nonlocal_ref.backend import Array, array_namespace, backend_name, dtype_nam
 from nonlocal_ref.dense import dense
 from nonlocal_ref.exact import Plan, plan, reassociated, sorted_form, tiled
 from nonlocal_ref.exact.planning import check_method
-from nonlocal_ref.ops import Backward, Tap, no_tap
+from nonlocal_ref.ops import Backward, Operation, Tap, no_tap
 from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS, concatenation, dot_product, gaussian
 
 
@@ -240,8 +240,8 @@ def check_how(variant: str, x: Any, method: Any, workers: Any) -> None:
 
 def pairwise_kernel(
     variant: str, w_f: Array | None, scale: float | None, mask: Array | None, tap: Tap = no_tap
-) -> Backward:
-    """The file of `pairwise` that a variant names, as a function of theta and phi."""
+) -> Operation:
+    """f / C(x) of a variant as a function of theta and phi alone; both Gaussian variants are eq. (2) here."""
     if variant == "dot_product":
         return partial(dot_product, mask=mask)
     if variant == "concatenation":
