@@ -118,7 +118,9 @@ def block(
         dfeatures, embed_grads = embed_backward(dtheta, dphi, dg)
         (dx_residual,) = fold_backward(dfeatures)
         dx = dz + dx_residual  # x goes two ways in eq. (6)
-        grads = embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+        grads = embed_grads | project_grads
+        if config.variant == "concatenation":
+            (grads["w_f.weight"],) = dw_f
         return dx, {key: grads[key] for key in params if key in grads}
 
     return z, backward
@@ -177,15 +179,9 @@ def project(
     y (B', N, E) -> w_z_y (B', N, C).  backward(dw_z_y) -> (dy, grads).  Keeps: y, W_z, x̂ or W_z y, gamma.
     """
     raw, w_z_backward = embedding("w_z", y, params)
-    x_hat, standardise_backward = identity(raw)
-    if config.norm == "batch" and training:
-        x_hat, standardise_backward = standardise(raw, float(config.eps), tap)
-    elif config.norm == "batch":
-        x_hat, standardise_backward = standardise_with(
-            raw, params["bn.running_mean"], params["bn.running_var"], float(config.eps)
-        )
     if config.norm is None:
         return raw, w_z_backward
+    x_hat, standardise_backward = standardised(raw, params, config, training=training, tap=tap)
     normed, affine_backward = affine(x_hat, params["bn.weight"], params["bn.bias"])
 
     def backward(dnormed: Array) -> tuple[Array, Params]:
@@ -195,6 +191,17 @@ def project(
         return dy, w_z_grads | {"bn.weight": dgamma, "bn.bias": dbeta}
 
     return normed, backward
+
+
+def standardised(
+    raw: Array, params: Params, config: BlockConfig, *, training: bool, tap: Tap
+) -> tuple[Array, Backward]:
+    """What gamma and beta are applied to: W_z y itself (norm "affine"), or W_z y standardised.  (B', N, C) -> same."""
+    if config.norm == "affine":
+        return identity(raw)
+    if training:
+        return standardise(raw, float(config.eps), tap)
+    return standardise_with(raw, params["bn.running_mean"], params["bn.running_var"], float(config.eps))
 
 
 def update_running_stats(params: Params, mean: Array, var: Array, count: int, momentum: float = 0.1) -> Params:

@@ -108,6 +108,9 @@ def read_block(
         dtheta, dphi, dg, *dw_f = operation_backward(dy)
         dfeatures, embed_grads = embed_backward(dtheta, dphi, dg)
         (dx,) = fold_backward(dfeatures.reshape(folded))
-        return dz + dx, embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+        grads = embed_grads | project_grads
+        if reading.variant == "concatenation":
+            (grads["w_f.weight"],) = dw_f
+        return dz + dx, grads
 
     return residual + x, backward
