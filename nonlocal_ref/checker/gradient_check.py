@@ -127,14 +127,14 @@ def gradcheck(
             for leaf in arguments.leaves
             if leaf.floating
         ]
-        return report(tuple(unchecked), (error.problem,), (), ())
+        return report(leaves=tuple(unchecked), problems=(error.problem,), constants=(), notes=())
     proposed = diagnose(evaluation, leaves, problems, seed)
     leaves = [replace(leaf, diagnosis=proposed.get(leaf.name, ())) for leaf in leaves]
     constants = [
         leaf.name for i, leaf in enumerate(arguments.leaves) if leaf.floating and i not in observation.returned
     ]
     notes = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
-    return report(tuple(leaves), tuple(problems), tuple(constants), notes)
+    return report(leaves=tuple(leaves), problems=tuple(problems), constants=tuple(constants), notes=notes)
 
 
 def check_gradients(
