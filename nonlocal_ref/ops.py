@@ -15,7 +15,7 @@ from nonlocal_ref.backend import Array, array_namespace, device
 Backward = Callable[..., Any]
 Operation = Callable[..., tuple[Array, Backward]]  # each function of this file is one
 Tap = Callable[[str, Any], None]
-BLOCK = 64  # rows that are added one after the other
+ROWS_A_SUM = 64  # rows that are added one after the other
 
 
 def no_tap(name: str, array: Array) -> None:
@@ -144,10 +144,10 @@ def sum_over_rows(x: Array) -> Array:
     but the last, a hundred thousand rows would cost two digits.
     """
     xp = array_namespace(x)
-    while x.shape[-2] > BLOCK:
+    while x.shape[-2] > ROWS_A_SUM:
         *lead, rows, width = x.shape
-        whole = rows // BLOCK * BLOCK
-        blocks = xp.sum(xp.reshape(x[..., :whole, :], (*lead, rows // BLOCK, BLOCK, width)), axis=-2)
+        whole = rows // ROWS_A_SUM * ROWS_A_SUM
+        blocks = xp.sum(xp.reshape(x[..., :whole, :], (*lead, rows // ROWS_A_SUM, ROWS_A_SUM, width)), axis=-2)
         x = xp.concat([blocks, x[..., whole:, :]], axis=-2)
     return xp.sum(x, axis=-2)
 

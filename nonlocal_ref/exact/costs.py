@@ -9,7 +9,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from nonlocal_ref.exact.tiles import Tiling
-from nonlocal_ref.ops import BLOCK
+from nonlocal_ref.ops import ROWS_A_SUM
 
 # Measured on two cores, NumPy's OpenBLAS: while a core adds two numbers from memory or takes the exp of one, the BLAS
 # does so many multiply-adds.  The choice is flat where the forms cross, so the order of magnitude will do.
@@ -81,7 +81,7 @@ def reassociated_cost(s: Sizes) -> Cost:
 def sorted_cost(s: Sizes) -> Cost:
     """Three sorts of N + M numbers, prefix sums of N and of M rows of 2 E numbers, about twenty walks over those."""
     positions = s.B * (s.N + s.M)
-    multiply_adds = positions * (3 * s.D + 2 * BLOCK * s.E)
+    multiply_adds = positions * (3 * s.D + 2 * ROWS_A_SUM * s.E)
     time = multiply_adds + positions * (WALK * 20 * s.E + SORT)
     rows = s.B * max(9 * s.N, 5 * s.M)  # of E numbers: backward sums over the queries, forward over the keys
     return Cost("sorted", time, multiply_adds, rows * s.E * s.item + 60 * positions)
