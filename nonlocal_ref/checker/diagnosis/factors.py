@@ -249,6 +249,6 @@ def number(factor: float) -> str:
     return f"{factor:.5g}" if abs(factor - 1) > 0.01 else f"{factor:.10g}"
 
 
-def listed_numbers(axes: tuple[int, ...]) -> str:
+def axes_in_words(axes: tuple[int, ...]) -> str:
     """Axes in words, of no array in particular."""
     return f"ax{'is' if len(axes) == 1 else 'es'} {' and '.join(map(str, axes))}"

@@ -30,7 +30,7 @@ from nonlocal_ref.checker.diagnosis.factors import (
     zero_gradient,
 )
 from nonlocal_ref.checker.diagnosis.gates import gate_of_dy, gradient_where_none_belongs, right_where_open
-from nonlocal_ref.checker.diagnosis.known import a_path_left_out, a_usual_mistake
+from nonlocal_ref.checker.diagnosis.known_operation.known import a_path_left_out, a_usual_mistake
 from nonlocal_ref.checker.diagnosis.layers import another_weight, other_inputs_of_a_layer
 from nonlocal_ref.checker.diagnosis.places import (
     another_argument,

@@ -8,8 +8,8 @@ import pytest
 import nonlocal_ref as nl
 from nonlocal_ref.checker.contract import run
 from nonlocal_ref.checker.diagnosis.evidence import Scene
-from nonlocal_ref.checker.diagnosis.mistakes import mistakes
-from nonlocal_ref.checker.diagnosis.pieces import RIGHT, block
+from nonlocal_ref.checker.diagnosis.known_operation.mistakes import mistakes
+from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, block
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaves import read_arguments
 from tests.checker.diagnosis.wrong_operations import attention, first_names, normal

@@ -8,10 +8,9 @@ from math import prod
 
 import numpy as np
 
-from nonlocal_ref.checker.diagnosis import pieces as p
 from nonlocal_ref.checker.diagnosis.constants import Constants
-from nonlocal_ref.checker.diagnosis.mistakes import Mistake, mistakes
-from nonlocal_ref.checker.diagnosis.pieces import RIGHT, Kernel, Paths, Pieces
+from nonlocal_ref.checker.diagnosis.known_operation.mistakes import Mistake, mistakes
+from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, Kernel, Paths, Piece, Pieces, block, operation
 from nonlocal_ref.checker.leaves import Leaf, Values
 from nonlocal_ref.params import BlockConfig, param_shapes
 
@@ -93,7 +92,7 @@ def _blocks(leaves: tuple[Leaf, ...], values: Values, constants: Constants) -> I
 
 
 def _block_run(config: BlockConfig, x: np.ndarray, params: dict[str, np.ndarray], *, training: bool) -> Run:
-    return lambda pieces: p.block(pieces, config, x, params, training=training)
+    return lambda pieces: block(pieces, config, x, params, training=training)
 
 
 def _named(run: Run, names: dict[str, str]) -> Run:
@@ -272,7 +271,7 @@ def _operation_run(roles: Roles, kernel: Kernel, arrays: dict[str, np.ndarray]) 
             value, backwards[name] = _embed(getattr(pieces, name), source, x, arrays)
             flat[name] = value.reshape(prod(x.shape[:-2]), *value.shape[-2:])
         w_f = None if roles.w_f is None else arrays[roles.w_f]
-        y, operation_backward = p.operation(pieces, kernel, flat["theta"], flat["phi"], flat.get("g"), w_f)
+        y, operation_backward = operation(pieces, kernel, flat["theta"], flat["phi"], flat.get("g"), w_f)
         lead = arrays[roles.theta.array].shape[:-2]
         out, project_backward = y, None
         if roles.w_z is not None:
@@ -303,7 +302,7 @@ def _operation_run(roles: Roles, kernel: Kernel, arrays: dict[str, np.ndarray]) 
 
 
 def _embed(
-    piece: p.Piece, source: Source, x: np.ndarray, arrays: dict[str, np.ndarray]
+    piece: Piece, source: Source, x: np.ndarray, arrays: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]]]:
     """W x + b, or x where there is no W.  backward(d) -> dx, the gradients by the names of the arrays."""
     if source.weight is None:
