@@ -13,7 +13,7 @@ A promise that is not kept is a `Problem` with the name of the culprit.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import is_array_api_obj
@@ -27,10 +27,22 @@ Gradients = dict[int, np.ndarray]  # position of the leaf -> its gradient on the
 
 
 class Problem(NamedTuple):
-    """A promise that was not kept: who, and what happened."""
+    """A promise that was not kept: who, and what happened.
+
+    Attributes
+    ----------
+    culprit : str
+        The argument that it was broken for, "op", "y" or "backward".
+    message : str
+        What it did.
+    kind : {"overwritten", "not_linear", "other"}
+        Of the promises that say by themselves what is wrong: an array that belongs to somebody else, or to an earlier
+        call, was written to; backward is not linear in dy.
+    """
 
     culprit: str
     message: str
+    kind: Literal["overwritten", "not_linear", "other"] = "other"
 
 
 class ContractError(Exception):
@@ -91,11 +103,15 @@ class Call:
         for leaf, value, array in zip(self.arguments.leaves, self.values, self.arrays, strict=True):
             holder = self.args[leaf.argument]
             if isinstance(holder, dict) and holder.get(leaf.key) is not array:
-                problems.append(Problem(leaf.name, "was replaced in its dict; arguments belong to the caller"))
+                problems.append(
+                    Problem(leaf.name, "was replaced in its dict; arguments belong to the caller", "overwritten")
+                )
             elif not np.array_equal(to_numpy(array), value, equal_nan=value.dtype.kind in "fc"):
-                problems.append(Problem(leaf.name, "was changed in place; arguments belong to the caller"))
+                problems.append(
+                    Problem(leaf.name, "was changed in place; arguments belong to the caller", "overwritten")
+                )
         if not np.array_equal(to_numpy(self.y), self.y_values):
-            problems.append(Problem("backward", "changes y in place; y belongs to the caller"))
+            problems.append(Problem("backward", "changes y in place; y belongs to the caller", "overwritten"))
         return problems
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,19 +18,33 @@ METHOD_NAMES = {
 }
 
 
+Cause = Literal[
+    "zero_gradient",
+    "constant_factor",
+    "permuted",
+    "missing_sum",
+    "missing_term",
+    "softmax_jacobian",
+    "scale_twice",
+    "another_argument",
+    "index_ignored",
+    "stale_value",
+]
+
+
 class Proposal(NamedTuple):
     """What may be wrong: a name for programs, and a sentence for people.
 
     Attributes
     ----------
-    name : str
+    name : Cause
         "zero_gradient", "constant_factor", "permuted", "missing_sum", "missing_term", "softmax_jacobian",
         "scale_twice", "another_argument", "index_ignored" or "stale_value".
     text : str
         What the gradient is, in numbers, and what may have led to it.
     """
 
-    name: str
+    name: Cause
     text: str
 
 

@@ -13,7 +13,7 @@ from nonlocal_ref.residual_block import check_block as check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import default_shape, draw, feature_size, random_params, with_pairs
 from nonlocal_ref.testing.export import check_params
-from nonlocal_ref.testing.idleness import idle_reasons
+from nonlocal_ref.testing.idleness import reason_to_be_dead
 from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe, takes_parameters
 from nonlocal_ref.testing.judgement import Judgement, name_of, read_seed, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, block_magnitudes
@@ -180,7 +180,9 @@ def _judge_own_state(module: Module, judgement: Judgement, *, identity: bool) ->
     if identity and gamma is not None and np.all(gamma == 1):
         what = "bn.weight of the module is 1 everywhere: it is not the identity; pass identity=False if that is meant"
         judgement.findings.append(Finding(GAMMA_RESET, what))
-    judgement.findings += [Finding(NEVER_TRAINS, reason) for reason in idle_reasons(module.own) if "dead" in reason]
+    dead = reason_to_be_dead(module.own)
+    if dead is not None:
+        judgement.findings.append(Finding(NEVER_TRAINS, dead))
     if module.frozen:
         judgement.notes.append(f"requires_grad is off for {', '.join(module.frozen)}")
 

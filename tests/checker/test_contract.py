@@ -134,6 +134,23 @@ def test_a_broken_promise_is_reported(mistake):
     assert report.problems
 
 
+@pytest.mark.parametrize(
+    ("mistake", "kind"),
+    [
+        ("input changed", "overwritten"),
+        ("y changed", "overwritten"),
+        ("kept in one place", "overwritten"),
+        ("not zero at zero", "not_linear"),
+        ("|dy|", "not_linear"),
+        ("random backward", "other"),
+        ("float32 for float64", "other"),
+    ],
+)
+def test_a_promise_that_says_what_is_wrong_has_a_kind(mistake, kind):
+    report = nl.gradcheck(ONE_ARGUMENT[mistake][0], X, rng=0, names=["x"])
+    assert {problem.kind for problem in report.problems} == {kind}
+
+
 def test_what_numpy_raises_is_told_with_the_line_of_the_operation():
     def op(x):
         return x @ x, lambda dy: (dy,)

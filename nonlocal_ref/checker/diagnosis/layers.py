@@ -14,7 +14,7 @@ import numpy as np
 
 from nonlocal_ref.checker.diagnosis.evidence import Evidence
 from nonlocal_ref.checker.diagnosis.inside import arrays_inside
-from nonlocal_ref.checker.report import Proposal
+from nonlocal_ref.checker.report import Cause, Proposal
 
 MOST_PATHS = 8
 SHORT = 16  # an axis along which every index is tried
@@ -116,7 +116,7 @@ def other_inputs_of_a_layer(evidence: Evidence) -> Iterator[Proposal]:
                     return
 
 
-def other_inputs(layer: Layer) -> Iterator[tuple[str, str, np.ndarray]]:
+def other_inputs(layer: Layer) -> Iterator[tuple[Cause, str, np.ndarray]]:
     """What may have been read for x."""
     x, name = layer.x, layer.inputs.name
     for told, part in parts(x.shape):

@@ -99,8 +99,6 @@ BEHIND_A_LAYER: tuple[Hypothesis, ...] = (
     nothing_for_some_entries,
     a_factor_for_each_entry,
 )
-OVERWRITTEN = ("after the operation ran on other inputs", "was changed in place", "changes y in place", "was replaced")
-NOT_LINEAR = "backward must be linear"
 
 
 def diagnose(
@@ -111,7 +109,7 @@ def diagnose(
     found = {name: proposals for name, proposals in found.items() if proposals}
     positions = {leaf.name: position for position, leaf in enumerate(evaluation.arguments.leaves)}
     scene = Scene(evaluation, {positions[report.name]: report.method for report in reports}, seed)
-    nonlinear = {problem.culprit for problem in problems if NOT_LINEAR in problem.message}
+    nonlinear = {problem.culprit for problem in problems if problem.kind == "not_linear"}
     unexplained: list[str] = []
     for report in reports:
         if report.name in found or (report.status != "wrong" and report.name not in nonlinear):
@@ -140,7 +138,7 @@ def same_cause(found: dict[str, tuple[Proposal, ...]], unexplained: list[str]) -
 
 def from_problem(problem: Problem) -> tuple[Proposal, ...]:
     """A promise that was not kept and says by itself what is wrong."""
-    if any(sign in problem.message for sign in OVERWRITTEN):
+    if problem.kind == "overwritten":
         return (Proposal("stale_value", "an array that backward reads is overwritten; make a new one for each call"),)
     return ()
 

@@ -6,6 +6,7 @@ from typing import Any
 from nonlocal_ref.checker.diagnosis.known_operation import wrong_block, wrong_pairwise
 from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, Piece, Pieces
 from nonlocal_ref.checker.diagnosis.known_operation.wrong_pairwise import Wrong
+from nonlocal_ref.checker.report import Cause
 
 LINEAR = ("theta", "phi", "g", "w_z")
 
@@ -14,7 +15,7 @@ LINEAR = ("theta", "phi", "g", "w_z")
 class Mistake:
     """A proposal, and the pieces with which it comes true."""
 
-    name: str
+    name: Cause
     text: str
     pieces: Pieces
 
@@ -29,7 +30,7 @@ def with_backward(piece: Piece, wrong: Wrong) -> Piece:
     return spoiled
 
 
-IN_ONE_PIECE: tuple[tuple[str, str, tuple[Wrong, ...]], ...] = (
+IN_ONE_PIECE: tuple[tuple[Cause, str, tuple[Wrong, ...]], ...] = (
     ("stale_value", "softmax", (wrong_pairwise.softmax_of_the_scores,)),
     ("index_ignored", "softmax", (wrong_pairwise.softmax_without_mask,)),
     (
@@ -71,7 +72,7 @@ IN_ONE_PIECE: tuple[tuple[str, str, tuple[Wrong, ...]], ...] = (
     ("permuted", "fold", (wrong_block.fold_reshaped,)),
     ("permuted", "unfold", (wrong_block.unfold_reshaped,)),
 )
-IN_LINEAR: tuple[tuple[str, tuple[Wrong, ...]], ...] = (
+IN_LINEAR: tuple[tuple[Cause, tuple[Wrong, ...]], ...] = (
     ("permuted", (wrong_block.weight_not_transposed, wrong_block.weight_gradient_transposed)),
     ("stale_value", (wrong_block.y_for_x,)),
 )
@@ -100,7 +101,7 @@ def mistakes() -> list[Mistake]:
     return found
 
 
-def made(name: str, text: str, wrong: Wrong, *places: str) -> Mistake:
+def made(name: Cause, text: str, wrong: Wrong, *places: str) -> Mistake:
     """The mistake in one or several places."""
     return Mistake(
         name, text, replace(RIGHT, **{place: with_backward(getattr(RIGHT, place), wrong) for place in places})
