@@ -15,9 +15,9 @@ from nonlocal_ref.arguments import (
 )
 from nonlocal_ref.backend import Array, array_namespace
 from nonlocal_ref.norm import affine, standardise, standardise_with
-from nonlocal_ref.operation import check_how, unchecked_nonlocal_op
+from nonlocal_ref.operation import check_method_and_workers, unchecked_nonlocal_op
 from nonlocal_ref.ops import Backward, Tap, identity, linear, no_tap
-from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
+from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, check_keys, check_shape, param_shapes
 from nonlocal_ref.positions import fold, max_pool, unfold
 
 Params = dict[str, Array]
@@ -91,9 +91,9 @@ def block(
     array([4., 4., 4., 4.])
     """
     check_config(config)
-    check_block(x, params, config)
+    check_arguments(x, params, config)
     check_choice("training", training, (True, False))
-    check_how(config.variant, x, method, workers)
+    check_method_and_workers(config.variant, x, method, workers)
     look = tap or no_tap
     domain, group = config.domain, config.frame_group
 
@@ -240,7 +240,7 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     >>> new["bn.running_mean"], new["bn.running_var"]  # 0.9 * 0 + 0.1 * 2, 0.9 * 1 + 0.1 * 3 * 4 / 3
     (array([0.2]), array([1.3]))
     """
-    check_params(params)
+    check_dict(params)
     if not set(STATISTICS) <= set(params):
         msg = f"params must hold {' and '.join(STATISTICS)} (norm 'batch'), got the keys {sorted(params)}"
         raise ValueError(msg)
@@ -256,7 +256,7 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     return params | {key: (1 - weight) * params[key] + weight * fresh[key] for key in STATISTICS}
 
 
-def check_block(x: Any, params: Any, config: BlockConfig) -> None:
+def check_arguments(x: Any, params: Any, config: BlockConfig) -> None:
     """Refuse features and parameters that do not fit the config, before anything is computed."""
     rule = check_alike({"x": x}, complex_too=True)
     check_rank("x", x, {1: "B C S", 2: "B C H W", 3: "B C T H W"}[config.dims])
@@ -264,20 +264,15 @@ def check_block(x: Any, params: Any, config: BlockConfig) -> None:
         msg = f"x must have {config.channels} channels on axis 1, as the config says, got shape {tuple(x.shape)}"
         raise ValueError(msg)
     _check_space(tuple(x.shape), config)
-    check_params(params)
+    check_dict(params)
     shapes = param_shapes(config)
-    missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
-    if missing or extra:
-        msg = f"params do not fit the config: missing {missing or 'none'}, superfluous {extra or 'none'}"
-        raise ValueError(msg)
+    check_keys(params, shapes)
     for key, shape in shapes.items():
         check_same_kind(f"params[{key!r}]", params[key], "x", rule, complex_too=True)
-        if tuple(params[key].shape) != shape:
-            msg = f"params[{key!r}] must have shape {shape}, got {tuple(params[key].shape)}"
-            raise ValueError(msg)
+        check_shape(key, params[key], shape)
 
 
-def check_params(params: Any) -> None:
+def check_dict(params: Any) -> None:
     """Refuse what is not a dict."""
     if not isinstance(params, dict):
         msg = f"params must be a dict of arrays, got {type(params).__name__}"

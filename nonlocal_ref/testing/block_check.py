@@ -8,8 +8,7 @@ import numpy as np
 from nonlocal_ref.arguments import check_choice, check_integer
 from nonlocal_ref.backend import to_backend
 from nonlocal_ref.params import BlockConfig, check_config, param_shapes
-from nonlocal_ref.residual_block import Params, block
-from nonlocal_ref.residual_block import check_block as check_arguments
+from nonlocal_ref.residual_block import Params, block, check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import default_shape, draw, feature_size, random_params, with_pairs
 from nonlocal_ref.testing.export import check_params

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer, check_number
+from nonlocal_ref.arguments import check_choice, check_integer
 from nonlocal_ref.operation import nonlocal_op
-from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS
+from nonlocal_ref.pairwise import VARIANTS
+from nonlocal_ref.params import check_scale
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import SIZES, draw_example
 from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe
@@ -123,15 +124,10 @@ def read_sizes(sizes: Any) -> dict[str, int]:
 
 def read_scale(scale: float | str | None, variant: str, depth: int) -> float | None:
     """The number that a scale stands for."""
+    check_scale(variant, scale, inner=True)
     if scale is None:
         return None
-    if variant not in SOFTMAX_VARIANTS:
-        msg = f"scale belongs to the softmax variants {SOFTMAX_VARIANTS}, got {scale!r} for {variant!r}"
-        raise ValueError(msg)
-    if isinstance(scale, str):
-        check_choice("scale", scale, ("inner",))
-        return float(depth**-0.5)
-    return check_number("scale", scale, lambda value: abs(value) < float("inf"), "finite, 'inner' or None")
+    return float(depth**-0.5 if scale == "inner" else scale)
 
 
 def operation_subject(variant: str, scale: float | None, arrays: Values, dy: np.ndarray) -> Subject:
