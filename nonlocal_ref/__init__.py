@@ -17,7 +17,7 @@ Every operation returns its value and the way back: ``y, backward = op(...)``.  
     hold another implementation to this one            testing/, vectors/
     the same numbers on every library?                 comparison/, machine/
     answers of a learner                               exercises/
-    where somebody's code raised                       blame.py
+    where somebody's code raised; words of reports     blame.py, wording.py
     NumPy, CuPy, PyTorch, JAX                          backend.py
 """
 

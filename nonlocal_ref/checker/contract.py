@@ -22,6 +22,7 @@ from nonlocal_ref.arguments import Like, like
 from nonlocal_ref.backend import Array, dtype_name, from_host, to_numpy
 from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.checker.leaves import Arguments, Convert, Leaf, Values, as_given
+from nonlocal_ref.wording import first_not_finite, kind
 
 Gradients = dict[int, np.ndarray]  # position of the leaf -> its gradient on the host, float64
 
@@ -120,10 +121,10 @@ def run(op: Callable[..., Any], arguments: Arguments, values: Values, convert: C
     args, arrays = arguments.fill(values, convert)
     result = _guarded("op", op, *args)
     if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
-        raise ContractError("op", f"must return (y, backward), got {_kind(result)}")
+        raise ContractError("op", f"must return (y, backward), got {kind(result)}")
     y, backward = result
     if not is_array_api_obj(y):
-        raise ContractError("y", f"must be an array, got {_kind(y)}")
+        raise ContractError("y", f"must be an array, got {kind(y)}")
     y_values, y_like = _to_host("y", y), like(y)
     if y_values.dtype.kind != "f":
         raise ContractError("y", f"must be real and floating to have a derivative, got {y_values.dtype}")
@@ -131,7 +132,7 @@ def run(op: Callable[..., Any], arguments: Arguments, values: Values, convert: C
     if y_like.xp is not leader.xp or y_like.device != leader.device:
         raise ContractError("y", f"is a {_place(y_like)} array, the arguments are {_place(leader)} arrays")
     if not np.all(np.isfinite(y_values)):
-        raise ContractError("y", f"is not finite: {_first_bad(y_values)}")
+        raise ContractError("y", f"is not finite: {first_not_finite(y_values)}")
     return Call(op, arguments, values, convert, args, arrays, y, y_values, y_like, backward)
 
 
@@ -142,7 +143,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
     needs = f"must return a tuple with one gradient per array argument ({', '.join(names)})"
     if not isinstance(returned, tuple):
         hint = f"; write `return (d{names[0]},)`" if len(names) == 1 and returned is not None else ""
-        raise ContractError("backward", f"{needs}, got {_kind(returned)}{hint}")
+        raise ContractError("backward", f"{needs}, got {kind(returned)}{hint}")
     if len(returned) != len(wanted):
         constants = [name for i, name in enumerate(arguments.names) if i not in wanted]
         hint = f"; constants get none: {', '.join(constants)}" if constants else ""
@@ -155,7 +156,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
         elif isinstance(dx, dict) and dx and dx.keys() <= keys.keys():
             found |= {keys[key]: part for key, part in dx.items()}
         else:
-            got = f"a dict with the keys {list(dx)}" if isinstance(dx, dict) else _kind(dx)
+            got = f"a dict with the keys {list(dx)}" if isinstance(dx, dict) else kind(dx)
             raise ContractError(
                 arguments.names[i], f"is a dict; its gradient must be a dict with keys out of {list(keys)}, got {got}"
             )
@@ -165,13 +166,13 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
 def unusable(leaf: Leaf, dx: Any) -> str | None:
     """Why the values of a gradient cannot be compared with anything; None if they can."""
     if not is_array_api_obj(dx):
-        return f"gets {_kind(dx)} for a gradient, it must be an array"
+        return f"gets {kind(dx)} for a gradient, it must be an array"
     if tuple(dx.shape) != leaf.like.shape:
         return f"has shape {leaf.like.shape}, its gradient has shape {tuple(dx.shape)}"
     values = _to_host(leaf.name, dx)
     if values.dtype.kind != "f":
         return f"is {leaf.values.dtype}, its gradient is {values.dtype}"
-    return None if np.all(np.isfinite(values)) else f"has a gradient that is not finite: {_first_bad(values)}"
+    return None if np.all(np.isfinite(values)) else f"has a gradient that is not finite: {first_not_finite(values)}"
 
 
 def misplaced(leaf: Leaf, dx: Any) -> str | None:
@@ -200,18 +201,5 @@ def _to_host(culprit: str, x: Array) -> np.ndarray:
         raise ContractError(culprit, f"has values that cannot be read on the host: {error}") from error
 
 
-def _kind(x: Any) -> str:
-    if isinstance(x, (tuple, list)):
-        return f"a {type(x).__name__} of {len(x)}"
-    if is_array_api_obj(x):
-        return f"an array of shape {tuple(x.shape)}"
-    return "None" if x is None else f"a {type(x).__name__}"
-
-
 def _place(x: Like) -> str:
     return f"{x.xp.__name__.removeprefix('array_api_compat.')} ({x.device})"
-
-
-def _first_bad(values: np.ndarray) -> str:
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-    return f"{values[where]} at {list(where)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer, check_number
+from nonlocal_ref.arguments import check_choice, check_integer, check_number, read_seed
 from nonlocal_ref.checker.contract import ContractError
 from nonlocal_ref.checker.diagnosis import diagnose
 from nonlocal_ref.checker.evaluation import Evaluation
@@ -189,13 +189,6 @@ def check_options(op: Any, mode: Any, method: Any, directions: Any, rtol: Any, l
     if linear and method != "auto":
         msg = f"linear=True measures without differences; leave method='auto', got {method!r}"
         raise ValueError(msg)
-
-
-def read_seed(rng: np.random.Generator | int | None) -> int:
-    """A seed that repeats the check: the one given, or one drawn from the generator or from the system's entropy."""
-    if isinstance(rng, np.random.Generator) or rng is None:
-        return int(np.random.default_rng(rng).integers(2**32))
-    return check_integer("rng", rng, least=0)
 
 
 def operation_name(op: Callable[..., Any]) -> str:

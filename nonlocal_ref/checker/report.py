@@ -8,6 +8,7 @@ import numpy as np
 
 from nonlocal_ref.checker.contract import Problem
 from nonlocal_ref.checker.verdict import Entry
+from nonlocal_ref.wording import columns
 
 METHOD_NAMES = {
     "complex": "complex step",
@@ -208,15 +209,7 @@ def _table(leaves: tuple[LeafReport, ...]) -> list[str]:
         if leaf.method == "none" or leaf.smooth == 0:
             numbers = ("-",) * 4
         rows.append((leaf.name, str(leaf.shape), leaf.status, *numbers, METHOD_NAMES[leaf.method]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = range(3, 7)
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return columns(rows, range(3, 7))
 
 
 def _where(leaf: LeafReport) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nonlocal_ref.blame import frame_of, message_of, place_of
 from nonlocal_ref.exercises.hints import same
+from nonlocal_ref.wording import kind
 
 
 class TroubleError(Exception):
@@ -127,12 +128,3 @@ def described(error: BaseException) -> str:
 def copied(argument: Any) -> Any:
     """A fresh array, so that nobody can spoil the inputs."""
     return argument.copy() if isinstance(argument, np.ndarray) else argument
-
-
-def kind(x: Any) -> str:
-    """What something is, in a few words."""
-    if isinstance(x, np.ndarray):
-        return f"an array of shape {x.shape}"
-    if isinstance(x, (tuple, list)):
-        return f"a {type(x).__name__} of {len(x)}"
-    return "None" if x is None else f"of type {type(x).__name__}"

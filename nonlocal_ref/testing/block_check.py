@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer
+from nonlocal_ref.arguments import check_choice, check_integer, read_seed
 from nonlocal_ref.backend import to_backend
 from nonlocal_ref.params import BlockConfig, check_config, param_shapes
 from nonlocal_ref.residual_block import Params, block, check_arguments
@@ -13,13 +13,14 @@ from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import default_shape, draw, feature_size, random_params, with_pairs
 from nonlocal_ref.testing.export import check_params
 from nonlocal_ref.testing.idleness import reason_to_be_dead
-from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe, takes_parameters
-from nonlocal_ref.testing.judgement import Judgement, name_of, read_seed, read_settings
+from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, observe, takes_parameters
+from nonlocal_ref.testing.judgement import Judgement, name_of, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, block_magnitudes
 from nonlocal_ref.testing.readings import Reading, read_block, right_reading
 from nonlocal_ref.testing.report import ConformanceReport, Finding
 from nonlocal_ref.testing.torch_module import Module, is_torch_module, open_module
 from nonlocal_ref.testing.traps import GAMMA_RESET, NEVER_TRAINS, Sizes
+from nonlocal_ref.wording import kind
 
 
 def check_block(

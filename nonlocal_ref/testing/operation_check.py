@@ -5,18 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer
+from nonlocal_ref.arguments import check_choice, check_integer, read_seed
 from nonlocal_ref.operation import nonlocal_op
 from nonlocal_ref.pairwise import VARIANTS
 from nonlocal_ref.params import check_scale
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import SIZES, draw_example
-from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, kind, observe
-from nonlocal_ref.testing.judgement import Judgement, gradients_by_name, name_of, read_seed, read_settings
+from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, observe
+from nonlocal_ref.testing.judgement import Judgement, gradients_by_name, name_of, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, operation_magnitudes
 from nonlocal_ref.testing.readings import Reading, read_operation
 from nonlocal_ref.testing.report import ConformanceReport
 from nonlocal_ref.testing.traps import Sizes
+from nonlocal_ref.wording import kind
 
 
 def check_operation(
