@@ -22,7 +22,7 @@ Every operation returns its value and the way back: ``y, backward = op(...)``.  
 """
 
 from nonlocal_ref.backend import BackendUnavailableError, to_backend
-from nonlocal_ref.checker import check_gradients, gradcheck
+from nonlocal_ref.checker import GradientError, check_gradients, gradcheck
 from nonlocal_ref.denoise import non_local_means
 from nonlocal_ref.exact import Plan, plan
 from nonlocal_ref.operation import nonlocal_op, weights
@@ -36,6 +36,7 @@ __all__ = [
     "VARIANTS",
     "BackendUnavailableError",
     "BlockConfig",
+    "GradientError",
     "Plan",
     "__version__",
     "block",

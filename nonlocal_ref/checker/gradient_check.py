@@ -14,7 +14,7 @@ from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaf_reports import check_leaves
 from nonlocal_ref.checker.leaves import read_arguments
 from nonlocal_ref.checker.observation import observe, problems_afterwards
-from nonlocal_ref.checker.report import LeafReport, Report
+from nonlocal_ref.checker.report import GradientError, LeafReport, Report
 
 MODES = ("fast", "full")
 METHODS = ("auto", "complex", "central", "fourth")
@@ -148,7 +148,7 @@ def check_gradients(
     linear: bool = False,
     names: Sequence[str] | None = None,
 ) -> None:
-    """Raise AssertionError with the whole report unless every gradient is right: `gradcheck` for use inside tests.
+    """Raise an AssertionError with the whole report unless every gradient is right: `gradcheck` for use inside tests.
 
     Parameters
     ----------
@@ -157,8 +157,9 @@ def check_gradients(
 
     Raises
     ------
-    AssertionError
-        If a gradient is wrong, a promise of the contract is not kept, or an array could not be checked.
+    GradientError
+        If a gradient is wrong, a promise of the contract is not kept, or an array could not be checked.  It is an
+        AssertionError; the report is its ``report`` and its text.
     TypeError, ValueError
         As in `gradcheck`.
 
@@ -172,7 +173,7 @@ def check_gradients(
         op, *args, rng=rng, mode=mode, method=method, directions=directions, rtol=rtol, linear=linear, names=names
     )
     if not report:
-        raise AssertionError(str(report))
+        raise GradientError(report)
 
 
 def check_options(op: Any, mode: Any, method: Any, directions: Any, rtol: Any, linear: Any) -> None:

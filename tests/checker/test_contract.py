@@ -10,6 +10,11 @@ X = normal((3, 2))
 W = normal((4, 2), 1)
 
 
+def in_one_line(report):
+    """The text, however its lines are broken."""
+    return " ".join(str(report).split())
+
+
 def square_with(backward_of):
     """y = x², with backward_of(x, y) for a backward."""
 
@@ -130,7 +135,7 @@ def test_a_broken_promise_is_reported(mistake):
     op, told = ONE_ARGUMENT[mistake]
     report = nl.gradcheck(op, X, rng=0, names=["x"])
     assert report.status == "wrong"
-    assert told in str(report)
+    assert told in in_one_line(report)
     assert report.problems
 
 
@@ -156,7 +161,7 @@ def test_what_numpy_raises_is_told_with_the_line_of_the_operation():
         return x @ x, lambda dy: (dy,)
 
     line = op.__code__.co_firstlineno + 1
-    assert f"(in op, test_contract.py line {line})" in str(nl.gradcheck(op, X, rng=0))
+    assert f"(in op, test_contract.py line {line})" in in_one_line(nl.gradcheck(op, X, rng=0))
 
 
 def test_what_our_own_operations_raise_is_told_with_the_line_that_called_them():
@@ -164,7 +169,7 @@ def test_what_our_own_operations_raise_is_told_with_the_line_that_called_them():
         return nl.weights("gaussian", x, x)
 
     line = op.__code__.co_firstlineno + 1
-    assert f"(in op, test_contract.py line {line})" in str(nl.gradcheck(op, X, rng=0))
+    assert f"(in op, test_contract.py line {line})" in in_one_line(nl.gradcheck(op, X, rng=0))
 
 
 def test_what_numpy_raises_in_backward_is_told_with_its_line():
@@ -175,12 +180,12 @@ def test_what_numpy_raises_in_backward_is_told_with_its_line():
         return x * x, backward
 
     line = op.__code__.co_firstlineno + 2
-    assert f"(in backward, test_contract.py line {line})" in str(nl.gradcheck(op, X, rng=0))
+    assert f"(in backward, test_contract.py line {line})" in in_one_line(nl.gradcheck(op, X, rng=0))
 
 
 def test_the_gradient_of_a_constant_is_one_too_many():
     report = nl.gradcheck(lambda x, n: (n * x, lambda dy: (n * dy, None)), X, 3)
-    assert "got 2; constants get none: n" in str(report)
+    assert "got 2; constants get none: n" in in_one_line(report)
 
 
 def test_gradients_in_the_wrong_order_are_told_by_their_shapes():
@@ -214,7 +219,7 @@ def test_a_dict_argument_needs_a_dict_of_gradients(grads, told):
         return y, lambda dy: (backward(dy)[0], grads(dy))
 
     report = nl.gradcheck(op, X, {"weight": W, "bias": np.ones(4), "count": 3})
-    assert told in str(report)
+    assert told in in_one_line(report)
 
 
 def test_a_dict_that_the_operation_writes_to_is_reported():
@@ -224,8 +229,8 @@ def test_a_dict_that_the_operation_writes_to_is_reported():
         return affine(x, params)
 
     report = nl.gradcheck(op, X, {"weight": W, "bias": np.ones(4)}, rng=0)
-    assert "params had keys added or removed" in str(report)
-    assert "params.weight was replaced in its dict" in str(report)
+    assert "params had keys added or removed" in in_one_line(report)
+    assert "params.weight was replaced in its dict" in in_one_line(report)
 
 
 def test_a_gradient_on_another_device_is_reported():
@@ -235,13 +240,13 @@ def test_a_gradient_on_another_device_is_reported():
         return x * x, lambda dy: (strict.asarray(2 * x * dy, device=strict.Device("CPU_DEVICE")),)
 
     report = nl.gradcheck(op, strict.asarray(X, device=strict.Device("device1")), rng=0)
-    assert "x is a array_api_strict (array_api_strict.Device('device1')) array" in str(report)
+    assert "x is a array_api_strict (array_api_strict.Device('device1')) array" in in_one_line(report)
 
 
 def test_a_y_of_another_library_is_reported():
     strict = pytest.importorskip("array_api_strict")
     report = nl.gradcheck(lambda x: (np.asarray(x) * 2, lambda dy: (dy,)), strict.asarray(X), rng=0)
-    assert "y is a numpy (cpu) array" in str(report)
+    assert "y is a numpy (cpu) array" in in_one_line(report)
 
 
 def test_nothing_that_the_caller_owns_is_touched():
@@ -264,7 +269,7 @@ def test_a_keyboard_interrupt_is_not_swallowed():
 def test_a_broken_operation_leaves_every_gradient_unchecked():
     report = nl.gradcheck(raises, X)
     assert [leaf.status for leaf in report] == ["inconclusive"]
-    assert "(in raises, test_contract.py line" in str(report)
+    assert "(in raises, test_contract.py line" in in_one_line(report)
 
 
 def test_square_keeps_every_promise():
