@@ -46,7 +46,7 @@ class SlopeErrors:
 
     @cached_property
     def weights(self) -> Array:
-        """|u|."""
+        """|u|, the weights with which errors of y add up."""
         return np.abs(self.cotangents)
 
     def size(self, slope: Slope) -> Array:

@@ -39,7 +39,7 @@ def sort_key(row: Entry) -> float:
 
 
 def ratio_text(row: Entry | None) -> str:
-    """2.63, with a mark where it fails."""
+    """An error ratio as in 2.63, with a mark where it fails."""
     if row is None:
         return NONE
     text = "none" if row["ratio"] is None else f"{row['ratio']:.2f}" if row["ratio"] < 1000 else f"{row['ratio']:.1e}"
@@ -47,7 +47,7 @@ def ratio_text(row: Entry | None) -> str:
 
 
 def verdict(rows: list[Entry], key: tuple[str, ...]) -> str:
-    """PASS or FAIL."""
+    """FAIL where a row of this group failed, else PASS."""
     return "FAIL" if any(row["pass"] is False for row in rows if group_of(row) == key) else "PASS"
 
 

@@ -47,7 +47,7 @@ class Layer:
         return self.stored(gradients.reshape(-1, *self.weights.shape))
 
     def through(self) -> np.ndarray:
-        """dW Wᵀ, right."""
+        """dW Wᵀ for the right dW: what Σ xᵀ dx must be."""
         return np.asarray(self.dw(self.weights.right) @ self.w.T)
 
     def alone(self) -> bool:

@@ -84,7 +84,7 @@ POSITIONS: dict[str, tuple[Any, ...]] = {
 
 
 def mistakes() -> list[Mistake]:
-    """All of them."""
+    """All mistakes, the likely ones first."""
     found = [
         made("softmax_jacobian", text, wrong_pairwise.softmax_with(jacobian), "softmax")
         for text, jacobian in wrong_pairwise.SOFTMAX.items()
