@@ -2,9 +2,6 @@
 
 y = f(a), entry by entry: backward begins with dy f'(a).  With f' of something else there, every output gives what it
 must, times its own factor.  And x = entry by entry the first step: every entry gets what it must, times its own.
-
-The gradient of a scale is Σ dx_hat x_hat.  With another array x = a x_hat + b there, it is a dgamma + b dbeta for each
-channel, whatever comes after the norm.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,13 +11,9 @@ import numpy as np
 from nonlocal_ref.checker.diagnosis.evidence import Evidence
 from nonlocal_ref.checker.diagnosis.factors import number
 from nonlocal_ref.checker.diagnosis.inside import FUNCTIONS
-from nonlocal_ref.checker.diagnosis.terms import is_diagonal
 from nonlocal_ref.checker.report import Proposal
 
 LEAST_ROWS = 3  # with two numbers or more in each, that are off by one factor
-LEAST_OUTPUTS = 5  # for the two factors of an entry
-LEAST_POINTS = 6  # for a polynomial
-DEGREE = 3
 FEW = 3  # entries that are told one by one
 NEAR = 1e-6
 DERIVATIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -70,42 +63,6 @@ def a_factor_for_each_entry(evidence: Evidence) -> Iterator[Proposal]:
             yield Proposal("missing_term", f"the derivative of {shift} is missing in the product")
             return
     yield named(factors, evidence.entries, evidence.shape, "entry")
-
-
-def moved_and_scaled(evidence: Evidence) -> Iterator[Proposal]:
-    """Entry by entry the right gradient and that of an array of the same shape, with a factor each."""
-    for other in evidence.others():
-        if other.shape != evidence.shape or not np.array_equal(other.entries, evidence.entries):
-            continue
-        own, shift = evidence.right_matrix, other.jacobian[evidence.outputs]
-        both = np.stack([own, shift], axis=-1).transpose(1, 0, 2)  # (entries, outputs, 2)
-        rows = np.count_nonzero(np.any(both, axis=-1), axis=1)
-        if np.any(rows < LEAST_OUTPUTS) or np.any(np.linalg.matrix_rank(both) < 2):
-            continue
-        came = evidence.given_matrix.T[..., None]
-        factors = np.linalg.pinv(both) @ came
-        if evidence.close((both @ factors)[..., 0], came[..., 0]) and np.all(np.abs(factors[:, 1]) > 1e-6):
-            told = f"it is the right one and that of {other.name}, with a factor each for every entry"
-            yield Proposal("stale_value", f"{told}: is the array before (or after) a norm read?")
-            return
-
-
-def x_for_y(evidence: Evidence) -> Iterator[Proposal]:
-    """Entry by entry: the derivative is a polynomial in y (1 - y², y (1 - y)), and x was put in; or the other way."""
-    scene = evidence.scene
-    if not evidence.complete or scene.y.size < LEAST_POINTS or not is_diagonal(evidence):
-        return
-    right = np.sum(evidence.jacobian, axis=0)
-    u = scene.cotangents.reshape(len(scene.cotangents), -1)
-    x, y = scene.values[evidence.position].ravel(), scene.y.ravel()
-    for read, belongs, told in ((x, y, "x stands where y belongs"), (y, x, "y stands where x belongs")):
-        for degree in range(1, DEGREE + 1):
-            powers = np.vander(belongs, degree + 1)
-            coefficients, _, rank, _ = np.linalg.lstsq(powers, right, rcond=None)
-            fits = rank == degree + 1 and evidence.close(powers @ coefficients, right)
-            if fits and evidence.explained_by(u * (np.vander(read, degree + 1) @ coefficients)):
-                yield Proposal("stale_value", f"{told} in its derivative, a polynomial of degree {degree}")
-                return
 
 
 def slopes(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:

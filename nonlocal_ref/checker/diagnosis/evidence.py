@@ -12,7 +12,7 @@ right_matrix    what it must be: the rows of J
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from nonlocal_ref.checker.leaves import Leaf, Values
 
 COTANGENTS = 4
 MOST_ENTRIES = 128  # columns of J that are measured
+FEW_ENTRIES = 12  # of them, where the operation is run at other values
 MOST_OUTPUTS = 128  # rows of the two matrices that are compared
 MOST_NUMBERS = 1_000_000  # in one measured Jacobian
 MOST_RECOGNISED = 20_000  # entries of an array, of an operation that is written out with every mistake
@@ -90,8 +91,7 @@ class Scene:
         """Measured ∂y / ∂leaf, (outputs, entries)."""
         if position not in self._columns:
             entries = self.entries(position)
-            columns = [self._slope(position, entry).ravel() for entry in entries]  # NaN where there is no value
-            found = np.stack(columns, axis=1) if columns else np.zeros((self.y.size, 0))
+            found = self.measure(position, entries, self.values)
             known = np.all(np.isfinite(found), axis=0)  # the operation may have no value a step away
             self._columns[position], self._entries[position] = found[:, known], entries[known]
         return self._columns[position]
@@ -103,11 +103,15 @@ class Scene:
             raise ContractError(self.leaves[position].name, "gets no gradient for another dy")
         return found[position].ravel()
 
-    def _slope(self, position: int, entry: int) -> np.ndarray:
-        x = self.values[position]
-        v = np.zeros(x.size)
+    def measure(self, position: int, entries: np.ndarray, values: Values) -> np.ndarray:
+        """The same at any values; NaN where the operation has none."""
+        columns = [self._slope(position, entry, values).ravel() for entry in entries]
+        return np.stack(columns, axis=1) if columns else np.zeros((self.y.size, 0))
+
+    def _slope(self, position: int, entry: int, values: Values) -> np.ndarray:
+        v = np.zeros(values[position].size)
         v[entry] = 1.0
-        line = self.evaluation.line(position, v.reshape(x.shape))
+        line = self.evaluation.line(position, v.reshape(values[position].shape), values)
         scale = self.leaves[position].scale
         with np.errstate(all="ignore"):
             if self.methods.get(position) == "complex":
@@ -121,10 +125,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One leaf with a wrong gradient of the right shape."""
+    """One leaf with a wrong gradient of the right shape; ``through`` is what both gradients were freed of."""
 
     scene: Scene
     position: int
+    through: float = 0.0  # of the cotangent itself: a path straight through, as a residual has
 
     @property
     def leaf(self) -> Leaf:
@@ -159,13 +164,17 @@ class Evidence:
 
     @cached_property
     def jacobian(self) -> np.ndarray:
-        """Measured, (outputs, entries)."""
-        return self.scene.jacobian(self.position)
+        """Measured, (outputs, entries); less the path straight through."""
+        found = self.scene.jacobian(self.position)
+        if not self.through:
+            return found
+        return np.asarray(found - self.through * (np.arange(self.scene.y.size)[:, None] == self.entries))
 
     @cached_property
     def given(self) -> np.ndarray:
         """What backward gave for the scene's cotangents, (cotangents, all entries)."""
-        return np.stack([to_numpy(found[self.position]).astype(np.float64).ravel() for found in self.scene.returned])
+        rows = [to_numpy(found[self.position]).astype(np.float64).ravel() for found in self.scene.returned]
+        return np.stack(rows) - self.through * self._straight(self.scene.cotangents)
 
     @cached_property
     def came(self) -> np.ndarray:
@@ -194,7 +203,17 @@ class Evidence:
     def given_for(self, cotangents: np.ndarray) -> np.ndarray:
         """What backward gives for other cotangents, at the measured entries."""
         rows = [self.scene.gradient(self.position, u) for u in cotangents]
-        return np.asarray(np.stack(rows)[:, self.entries])
+        found = np.stack(rows) - self.through * self._straight(cotangents)
+        return np.asarray(found[:, self.entries])
+
+    def _straight(self, cotangents: np.ndarray) -> np.ndarray | float:
+        return cotangents.reshape(len(cotangents), -1) if self.through else 0.0
+
+    def less_the_path_straight_through(self) -> "Evidence | None":
+        """The same without what a residual path carries; None where there can be none."""
+        if self.shape != self.scene.y.shape or self.through or self.scene.y.size < 2:
+            return None
+        return replace(self, through=1.0)
 
     def others(self) -> Iterator["Evidence"]:
         """The other arrays that get a gradient."""
@@ -241,6 +260,16 @@ class Evidence:
     def right_matrix(self) -> np.ndarray:
         """What it must give."""
         return np.asarray(self.jacobian[self.outputs])
+
+    @property
+    def few(self) -> slice:
+        """Some of the measured entries, where each costs runs of the operation again."""
+        return slice(None, None, max(len(self.entries) // FEW_ENTRIES, 1))
+
+    def right_at(self, values: Values) -> np.ndarray:
+        """The measured gradient at other values of all leaves, (cotangents, few entries)."""
+        flat = self.scene.cotangents.reshape(len(self.scene.cotangents), -1)
+        return np.asarray(flat @ self.scene.measure(self.position, self.entries[self.few], values))
 
 
 def usable(scene: Scene, position: int) -> bool:

@@ -9,6 +9,7 @@ hold for the right gradients, whatever comes after h.  What is missing in one of
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -71,6 +72,35 @@ def against(x: np.ndarray, dx: np.ndarray) -> np.ndarray:
     """Σ xᵀ dx over all positions, for each cotangent."""
     rows = x.reshape(-1, x.shape[-1])
     return np.asarray(rows.T @ dx.reshape(len(dx), *rows.shape))
+
+
+def a_path_through_a_weight(evidence: Evidence) -> Iterator[Proposal]:
+    """What is missing is what goes through one of the weights, or through several."""
+    layers = list(layers_of(evidence, list(evidence.others())))
+    if not layers:
+        return
+    x = evidence.values.reshape(-1, evidence.shape[-1])
+    error, came = against(x, evidence.error), against(x, evidence.came)
+    terms = [(layer.weights.name, layer.through()) for layer in layers]
+    if evidence.shape == evidence.scene.y.shape:
+        terms.append(("the residual", against(x, evidence.scene.cotangents)))
+    terms = [term for term in terms if np.any(term[1])]
+    for count in range(1, min(3, len(terms)) + 1):
+        for some in combinations(terms, count):
+            names = " and ".join(name for name, _ in some)
+            total = np.sum([term for _, term in some], axis=0)
+            if evidence.close(error, total):
+                yield Proposal("missing_term", f"the path through {names} is missing in it")
+                return
+            if evidence.close(came, total):
+                yield Proposal("missing_term", f"only the path through {names} is in it; another one is missing")
+                return
+    for name, term in terms if len(x.T) > 1 else ():  # one number is some multiple of any other
+        factor = float(np.sum(error * term) / np.sum(term * term))
+        if evidence.close(error, factor * term):
+            told = f"the path through {name} comes {1 - factor:.5g} times, the others are right"
+            yield Proposal("constant_factor", told)
+            return
 
 
 def another_weight(evidence: Evidence) -> Iterator[Proposal]:

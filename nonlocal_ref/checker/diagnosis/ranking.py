@@ -2,7 +2,7 @@
 
 Special before general: a hypothesis that has few ways to be true comes before one that has many.  All must explain what
 came for every cotangent, and leave far less unexplained than there was (`Evidence.close`).  Cheap before costly: what
-needs backward for more cotangents is asked where nothing else has explained anything.
+needs the operation again is asked where nothing else has explained anything.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,6 @@ from nonlocal_ref.checker.diagnosis.entrywise import (
     a_derivative_forgotten,
     a_factor_for_each_entry,
     a_factor_for_each_output,
-    moved_and_scaled,
-    x_for_y,
 )
 from nonlocal_ref.checker.diagnosis.evidence import Evidence, Scene, usable
 from nonlocal_ref.checker.diagnosis.factors import (
@@ -31,7 +29,8 @@ from nonlocal_ref.checker.diagnosis.factors import (
 )
 from nonlocal_ref.checker.diagnosis.gates import gate_of_dy, gradient_where_none_belongs, right_where_open
 from nonlocal_ref.checker.diagnosis.known_operation.known import a_path_left_out, a_usual_mistake
-from nonlocal_ref.checker.diagnosis.layers import another_weight, other_inputs_of_a_layer
+from nonlocal_ref.checker.diagnosis.layers import a_path_through_a_weight, another_weight, other_inputs_of_a_layer
+from nonlocal_ref.checker.diagnosis.partners import another_array_is_read, moved_and_scaled
 from nonlocal_ref.checker.diagnosis.places import (
     another_argument,
     cotangent_permuted,
@@ -47,6 +46,12 @@ from nonlocal_ref.checker.diagnosis.terms import (
     one_of_two_uses,
     path_straight_through,
     statistics_as_constants,
+)
+from nonlocal_ref.checker.diagnosis.values import (
+    another_input_of_the_last_layer,
+    does_not_see_the_values,
+    right_at_other_values,
+    x_for_y,
 )
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.report import LeafReport, Proposal
@@ -81,9 +86,19 @@ BY_ASKING_AGAIN: tuple[Hypothesis, ...] = (
     added_once_each,
     nothing_for_some_entries,
     x_for_y,
+    another_input_of_the_last_layer,
 )
-IN_ITS_LAYER: tuple[Hypothesis, ...] = (another_weight, other_inputs_of_a_layer)
+BESIDE_A_RESIDUAL: tuple[Hypothesis, ...] = (
+    scale_twice,
+    constant_factor,
+    permuted,
+    one_part_of_the_sum,
+    cotangent_permuted,
+    cotangent_scaled,
+)
+IN_ITS_LAYER: tuple[Hypothesis, ...] = (a_path_through_a_weight, another_weight, other_inputs_of_a_layer)
 ENTRY_BY_ENTRY: tuple[Hypothesis, ...] = (
+    another_array_is_read,
     moved_and_scaled,
     a_derivative_forgotten,
     a_factor_for_each_output,
@@ -99,6 +114,7 @@ BEHIND_A_LAYER: tuple[Hypothesis, ...] = (
     nothing_for_some_entries,
     a_factor_for_each_entry,
 )
+AT_OTHER_VALUES: tuple[Hypothesis, ...] = (right_at_other_values, does_not_see_the_values)
 
 
 def diagnose(
@@ -162,10 +178,15 @@ def stages(evidence: Evidence) -> Iterator[list[Proposal]]:
     """What each group of hypotheses says, the next one asked only where all before it said nothing."""
     yield told_by(FROM_WHAT_IS_KNOWN, evidence)
     yield told_by(BY_ASKING_AGAIN, evidence)
+    rest = evidence.less_the_path_straight_through()
+    if rest is not None:
+        yield told_by(BESIDE_A_RESIDUAL, rest, "beside the path straight through: ")
     yield told_by(IN_ITS_LAYER, evidence)
     yield told_by(ENTRY_BY_ENTRY, evidence)
     for weight, behind in asked(behind_a_layer, evidence):
         yield told_by(BEHIND_A_LAYER, behind, f"of the product with {weight}: ")
+    for hypothesis in AT_OTHER_VALUES:  # each runs the operation many times
+        yield told_by((hypothesis,), evidence)
 
 
 def told_by(hypotheses: tuple[Hypothesis, ...], evidence: Evidence, where: str = "") -> list[Proposal]:

@@ -76,19 +76,19 @@ def test_a_factor_along_two_axes_is_no_stale_value():
     assert first_names(op, normal(2, 3, 4), normal(4, 3)) == {"x": "constant_factor"}
 
 
-def scale_of(read):
-    """A norm over the rows, where dgamma reads another array."""
+def scale_of(read, axis):
+    """A norm over an axis, where dgamma reads another array."""
 
     def op(x, gamma, beta, w):
-        x_hat = (x - x.mean(axis=0, keepdims=True)) / np.sqrt(x.var(axis=0, keepdims=True) + 1e-5)
+        x_hat = (x - x.mean(axis=axis, keepdims=True)) / np.sqrt(x.var(axis=axis, keepdims=True) + 1e-5)
         h = gamma * x_hat + beta
 
         def backward(dy):
             dh = dy @ w.T
             dx_hat = dh * gamma
-            along = (dx_hat * x_hat).mean(axis=0, keepdims=True)
-            dx = dx_hat - dx_hat.mean(axis=0, keepdims=True) - x_hat * along
-            dx = dx / np.sqrt(x.var(axis=0, keepdims=True) + 1e-5)
+            along = (dx_hat * x_hat).mean(axis=axis, keepdims=True)
+            dx = dx_hat - dx_hat.mean(axis=axis, keepdims=True) - x_hat * along
+            dx = dx / np.sqrt(x.var(axis=axis, keepdims=True) + 1e-5)
             return dx, (dh * read(x, h)).sum(axis=0), dh.sum(axis=0), h.T @ dy
 
         return h @ w, backward
@@ -101,7 +101,12 @@ PARAMS = [normal(6, 3), normal(3), normal(3, seed=1)]
 
 @pytest.mark.parametrize("read", [lambda x, h: x, lambda x, h: h], ids=["x", "h"])
 def test_a_scale_after_batch_norm_that_reads_another_array(read):
-    found = first_names(scale_of(read), *PARAMS, W, names=["x", "gamma", "beta", "w"])
+    found = first_names(scale_of(read, 0), *PARAMS, W, names=["x", "gamma", "beta", "w"])
+    assert found == {"gamma": "stale_value"}
+
+
+def test_a_scale_after_layer_norm_that_reads_the_input():
+    found = first_names(scale_of(lambda x, h: x, 1), *PARAMS, np.eye(3), names=["x", "gamma", "beta", "w"])
     assert found == {"gamma": "stale_value"}
 
 

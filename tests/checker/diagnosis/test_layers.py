@@ -76,6 +76,44 @@ def test_a_part_of_a_sum_is_found_where_the_weight_cannot_be_inverted(mistake):
     assert set(first_names(mixed(network(**spoilt)), *WIDE, names=NAMES).values()) == {name}
 
 
+def two_branches(factors, residual):
+    """tanh(x wa) + cos(x wb) + x, with a factor for each path in dx."""
+
+    def op(x, wa, wb):
+        a, b = np.tanh(x @ wa), np.cos(x @ wb)
+
+        def backward(dy):
+            da, db = dy * (1 - a * a), -dy * np.sin(x @ wb)
+            dx = factors[0] * da @ wa.T + factors[1] * db @ wb.T + factors[2] * dy
+            return dx, x.T @ da, x.T @ db
+
+        return a + b + residual * x, backward
+
+    return op
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("factors", "name", "told"),
+    [
+        ((0, 1, 1), "missing_term", "the path through wa is missing"),
+        ((1, 0, 0), "missing_term", "only the path through wa"),
+        ((1, 2, 1), "constant_factor", "the path through wb comes 2 times"),
+    ],
+)
+def test_a_path_through_a_weight(factors, name, told):
+    args = [normal(4, 3), normal(3, 3), normal(3, 3, seed=1)]
+    (proposals,) = nl.gradcheck(two_branches(factors, 1), *args, rng=0, names=["x", "wa", "wb"]).diagnosis.values()
+    assert proposals[0].name == name
+    assert told in proposals[0].text
+
+
+def test_another_array_inside_is_read_for_the_last_layer():
+    op = network(w2=lambda i: i["a"].T @ i["dy"])
+    (proposals,) = nl.gradcheck(op, *SQUARE, rng=0, names=NAMES).diagnosis.values()
+    assert "x w1 + b1 stands" in proposals[0].text
+
+
 def test_a_closed_gate_behind_a_weight():
     def op(x, w, v):
         a = x @ w

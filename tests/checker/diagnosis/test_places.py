@@ -122,3 +122,18 @@ def test_heads_merged_without_moving_their_axis_are_permuted():
     found = proposals(op, normal(2, 5, 6), normal(3, 4))
     assert found[0].name == "permuted"
     assert "as (2, 5, 2, 3) its axes must come in the order (0, 2, 1, 3)" in found[0].text
+
+
+def test_a_kernel_that_is_read_backwards_is_permuted():
+    def convolution(x, w):
+        shifted = np.stack([x[:, i : i + 4] for i in range(3)], axis=-1)
+
+        def backward(dy):
+            dx = np.zeros_like(x)
+            for i in range(3):
+                dx[:, i : i + 4] += dy * w[2 - i]
+            return dx, np.einsum("bn,bnk->k", dy, shifted)
+
+        return shifted @ w, backward
+
+    assert first_names(convolution, normal(2, 6), normal(3)) == {"x": "permuted"}

@@ -41,6 +41,13 @@ def test_a_residual_path(gradient, told):
     assert told in first.text
 
 
+def test_a_factor_of_the_other_path_is_found_beside_the_residual():
+    op = spoiled(layer, lambda found, dy, y, x, w: (dy + 3 * (found[0] - dy), found[1]))
+    first = proposals(op, X, W)[0]
+    assert first.name == "constant_factor"
+    assert first.text.startswith("beside the path straight through: three times")
+
+
 def self_attention(paths):
     def op(x):
         p = softmax(x @ turned(x))
