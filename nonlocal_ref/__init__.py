@@ -2,6 +2,7 @@
 
 Every operation returns its value and the way back: ``y, backward = op(...)``.  From the paper's equations to the files:
 
+    softmax, linear, relu: the pieces of all of them   ops.py
     eq. (1)  y_i = 1 / C(x) Σ_j f(x_i, x_j) g(x_j)     dense.py; the door is operation.py, `nonlocal_op`
     eq. (2)  Gaussian                                  pairwise/gaussian.py
     eq. (3)  embedded Gaussian (self-attention)        pairwise/embedded_gaussian.py
@@ -16,11 +17,12 @@ Every operation returns its value and the way back: ``y, backward = op(...)``.  
     hold another implementation to this one            testing/, vectors/
     the same numbers on every library?                 comparison/, machine/
     answers of a learner                               exercises/
+    where somebody's code raised; words of reports     blame.py, wording.py
     NumPy, CuPy, PyTorch, JAX                          backend.py
 """
 
 from nonlocal_ref.backend import BackendUnavailableError, to_backend
-from nonlocal_ref.checker import check_gradients, gradcheck
+from nonlocal_ref.checker import GradientError, check_gradients, gradcheck
 from nonlocal_ref.denoise import non_local_means
 from nonlocal_ref.exact import Plan, plan
 from nonlocal_ref.operation import nonlocal_op, weights
@@ -34,6 +36,7 @@ __all__ = [
     "VARIANTS",
     "BackendUnavailableError",
     "BlockConfig",
+    "GradientError",
     "Plan",
     "__version__",
     "block",

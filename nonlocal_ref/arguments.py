@@ -167,3 +167,10 @@ def check_number(name: str, value: Any, fits: Callable[[float], bool], what_fits
         msg = f"{name} must be {what_fits}, got {value!r}"
         raise ValueError(msg)
     return number
+
+
+def read_seed(rng: np.random.Generator | int | None) -> int:
+    """A seed that repeats what is drawn: the one given, or one from the generator or from the system's entropy."""
+    if isinstance(rng, np.random.Generator) or rng is None:
+        return int(np.random.default_rng(rng).integers(2**32))
+    return check_integer("rng", rng, least=0)

@@ -1,7 +1,7 @@
 """The array-module abstraction: one source for NumPy, CuPy, PyTorch, JAX and array-api-strict arrays.
 
-The package never asks "which library?"; it asks an array for its namespace and uses only what the array API standard
-(v2025.12) names:
+The mathematics never asks "which library?"; it asks an array for its namespace and uses only what the array API
+standard (v2025.12) names:
 
     xp = array_namespace(x)
     y = xp.exp(x)

@@ -12,7 +12,6 @@ from nonlocal_ref.arguments import (
     check_cotangent,
     check_device,
     check_integer,
-    check_number,
     check_rank,
     like,
 )
@@ -20,8 +19,9 @@ from nonlocal_ref.backend import Array, array_namespace, backend_name, dtype_nam
 from nonlocal_ref.dense import dense
 from nonlocal_ref.exact import Plan, plan, reassociated, sorted_form, tiled
 from nonlocal_ref.exact.planning import check_method
-from nonlocal_ref.ops import Backward, Tap, no_tap
-from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS, concatenation, dot_product, gaussian
+from nonlocal_ref.ops import Backward, Operation, Tap, no_tap
+from nonlocal_ref.pairwise import VARIANTS, concatenation, dot_product, gaussian
+from nonlocal_ref.params import check_scale
 
 
 def nonlocal_op(
@@ -115,7 +115,7 @@ def nonlocal_op(
     array([[[0.25],
             [0.75]]])
     """
-    check_operation(variant, theta, phi, w_f, scale, mask, g=g)
+    check_arguments(variant, theta, phi, w_f, scale, mask, g=g)
     check_how(variant, theta, method, workers, tap)
     factor = None if scale is None else float(scale)  # a NumPy scalar would raise float32 arrays to float64
     y, operation_backward = unchecked_nonlocal_op(
@@ -177,7 +177,7 @@ def weights(
     >>> f  # [2, 4] / M with M = 2
     array([[[1., 2.]]])
     """
-    check_operation(variant, theta, phi, w_f, scale, mask)
+    check_arguments(variant, theta, phi, w_f, scale, mask)
     factor = None if scale is None else float(scale)  # as in `nonlocal_op`
     f, kernel_backward = pairwise_kernel(variant, w_f, factor, mask)(theta, phi)
     rule = like(f)
@@ -245,8 +245,8 @@ def check_how(variant: str, x: Any, method: Any, workers: Any, tap: Any) -> None
 
 def pairwise_kernel(
     variant: str, w_f: Array | None, scale: float | None, mask: Array | None, tap: Tap = no_tap
-) -> Backward:
-    """The file of `pairwise` that a variant names, as a function of theta and phi."""
+) -> Operation:
+    """f / C(x) of a variant as a function of theta and phi alone; both Gaussian variants are eq. (2) here."""
     if variant == "dot_product":
         return partial(dot_product, mask=mask)
     if variant == "concatenation":
@@ -254,7 +254,7 @@ def pairwise_kernel(
     return partial(gaussian, scale=scale, mask=mask, tap=tap)
 
 
-def check_operation(variant: str, theta: Any, phi: Any, w_f: Any, scale: Any, mask: Any, **g: Any) -> None:
+def check_arguments(variant: str, theta: Any, phi: Any, w_f: Any, scale: Any, mask: Any, **g: Any) -> None:
     """Refuse arguments that do not fit together, before anything is computed; ``g`` only where there is one."""
     check_choice("variant", variant, VARIANTS)
     arrays = {"theta": theta, "phi": phi, **g}
@@ -273,11 +273,7 @@ def check_operation(variant: str, theta: Any, phi: Any, w_f: Any, scale: Any, ma
     for name, x in arrays.items():
         check_rank(name, x, {"theta": "B N D", "phi": "B M D", "g": "B M E", "w_f": "2D"}[name])
     _check_axes(theta.shape, phi.shape, **{name: x.shape for name, x in arrays.items() if name in {"g", "w_f"}})
-    if scale is not None:
-        if variant not in SOFTMAX_VARIANTS:
-            msg = f"scale belongs to the softmax variants {SOFTMAX_VARIANTS}, got {scale!r} for {variant!r}"
-            raise ValueError(msg)
-        check_number("scale", scale, lambda value: abs(value) < float("inf"), "finite")
+    check_scale(variant, scale)
     if mask is not None:
         _check_mask(mask, theta, (theta.shape[0], theta.shape[1], phi.shape[1]))
 

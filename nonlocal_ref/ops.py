@@ -13,8 +13,9 @@ from typing import Any
 from nonlocal_ref.backend import Array, array_namespace, device
 
 Backward = Callable[..., Any]
+Operation = Callable[..., tuple[Array, Backward]]  # each function of this file is one
 Tap = Callable[[str, Any], None]
-BLOCK = 64  # rows that are added one after the other
+ROWS_A_SUM = 64  # rows that are added one after the other
 LARGE = 64 * 64  # numbers in a product of matrices that a BLAS adds up in blocks
 
 
@@ -80,14 +81,20 @@ def softmax(scores: Array, mask: Array | None = None, tap: Tap = no_tap) -> tupl
     where nothing is allowed.  Keeps: p.
     """
     xp = array_namespace(scores)
-    allowed = scores if mask is None else xp.where(mask, scores, constant(-xp.inf, scores))
-    row_max = xp.max(xp.real(allowed), axis=-1, keepdims=True)
-    shift = row_max if mask is None else xp.where(_any_allowed(mask, scores), row_max, constant(0, row_max))
-    e = xp.exp(allowed - shift)  # the shift cancels; exp cannot overflow
-    row_sum = xp.sum(e, axis=-1, keepdims=True)
-    total = row_sum if mask is None else xp.where(_any_allowed(mask, scores), row_sum, constant(1, row_sum))
-    p = e / total if mask is None else xp.where(mask, e / total, constant(0, e))  # 0 even where the row holds NaN
-    for name, array in (("logits", allowed), ("max", shift), ("exp", e), ("sum", total)):
+
+    def unless_row_is_empty(row: Array, otherwise: float) -> Array:
+        """A number a row; ``otherwise`` where the mask allows nothing: the maximum is -inf there, the sum 0."""
+        if mask is None:
+            return row
+        has_candidate = xp.any(xp.broadcast_to(mask, scores.shape), axis=-1, keepdims=True)
+        return xp.where(has_candidate, row, constant(otherwise, row))
+
+    logits = scores if mask is None else xp.where(mask, scores, constant(-xp.inf, scores))
+    row_max = unless_row_is_empty(xp.max(xp.real(logits), axis=-1, keepdims=True), 0)
+    e = xp.exp(logits - row_max)  # the shift cancels; exp cannot overflow
+    row_sum = unless_row_is_empty(xp.sum(e, axis=-1, keepdims=True), 1)
+    p = e / row_sum if mask is None else xp.where(mask, e / row_sum, constant(0, e))  # 0 even where the row holds NaN
+    for name, array in (("logits", logits), ("max", row_max), ("exp", e), ("sum", row_sum)):
         tap(name, array)
 
     def backward(dp: Array) -> tuple[Array]:
@@ -138,10 +145,10 @@ def sum_over_rows(x: Array) -> Array:
     but the last, a hundred thousand rows would cost two digits.
     """
     xp = array_namespace(x)
-    while x.shape[-2] > BLOCK:
+    while x.shape[-2] > ROWS_A_SUM:
         *lead, rows, width = x.shape
-        whole = rows // BLOCK * BLOCK
-        blocks = xp.sum(xp.reshape(x[..., :whole, :], (*lead, rows // BLOCK, BLOCK, width)), axis=-2)
+        whole = rows // ROWS_A_SUM * ROWS_A_SUM
+        blocks = xp.sum(xp.reshape(x[..., :whole, :], (*lead, rows // ROWS_A_SUM, ROWS_A_SUM, width)), axis=-2)
         x = xp.concat([blocks, x[..., whole:, :]], axis=-2)
     return xp.sum(x, axis=-2)
 
@@ -153,22 +160,18 @@ def product_over_rows(a: Array, b: Array) -> Array:
     """
     xp = array_namespace(a, b)
     *lead, rows, depth = a.shape
-    width, count = b.shape[-1], rows // BLOCK
+    width, count = b.shape[-1], rows // ROWS_A_SUM
     if depth * width >= LARGE or count < 2:
         return xp.matrix_transpose(a) @ b
-    a_blocks, b_blocks = (xp.reshape(x[..., : count * BLOCK, :], (*lead, count, BLOCK, x.shape[-1])) for x in (a, b))
+    a_blocks, b_blocks = (
+        xp.reshape(x[..., : count * ROWS_A_SUM, :], (*lead, count, ROWS_A_SUM, x.shape[-1])) for x in (a, b)
+    )
     products = xp.matrix_transpose(a_blocks) @ b_blocks
     total = sum_over_rows(xp.reshape(products, (*lead, count, depth * width)))
-    rest = xp.matrix_transpose(a[..., count * BLOCK :, :]) @ b[..., count * BLOCK :, :]
+    rest = xp.matrix_transpose(a[..., count * ROWS_A_SUM :, :]) @ b[..., count * ROWS_A_SUM :, :]
     return xp.reshape(total, (*lead, depth, width)) + rest
 
 
 def constant(value: float, x: Array) -> Array:
     """One number as an array of no axes, with the namespace, dtype and device of ``x``."""
     return array_namespace(x).full((), value, dtype=x.dtype, device=device(x))
-
-
-def _any_allowed(mask: Array, scores: Array) -> Array:
-    """Which rows have at least one candidate.  mask broadcastable to (B, N, M) -> (B, N, 1)."""
-    xp = array_namespace(scores)
-    return xp.any(xp.broadcast_to(mask, scores.shape), axis=-1, keepdims=True)

@@ -4,6 +4,7 @@ The only file of the block that knows NumPy: parameters are drawn on the host, i
 the same numbers (`nonlocal_ref.to_backend` moves them).
 """
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -105,20 +106,9 @@ class BlockConfig:
         check_choice("bias", self.bias, (True, False))
         check_choice("init", self.init, INITS)
         check_number("eps", self.eps, lambda value: 0 < value < float("inf"), "positive and finite")
-        self._check_scale()
+        check_scale(self.variant, self.scale, inner=True)
         self._check_domain()
         self._check_kernel()
-
-    def _check_scale(self) -> None:
-        if self.scale is None:
-            return
-        if self.variant not in SOFTMAX_VARIANTS:
-            msg = f"scale belongs to the softmax variants {SOFTMAX_VARIANTS}, got {self.scale!r} for {self.variant!r}"
-            raise ValueError(msg)
-        if isinstance(self.scale, str):
-            check_choice("scale", self.scale, ("inner",))
-        else:
-            check_number("scale", self.scale, lambda value: abs(value) < float("inf"), "finite, 'inner' or None")
 
     def _check_domain(self) -> None:
         if self.domain != "spacetime" and self.dims != 3:
@@ -316,3 +306,32 @@ def check_config(config: Any) -> None:
     if not isinstance(config, BlockConfig):
         msg = f"config must be a BlockConfig, got {type(config).__name__}"
         raise TypeError(msg)
+
+
+def check_scale(variant: str, scale: Any, *, inner: bool = False) -> None:
+    """Refuse a scale of a variant that has none, and what is no finite number; "inner" where that is a choice."""
+    if scale is None:
+        return
+    if variant not in SOFTMAX_VARIANTS:
+        msg = f"scale belongs to the softmax variants {SOFTMAX_VARIANTS}, got {scale!r} for {variant!r}"
+        raise ValueError(msg)
+    if inner and isinstance(scale, str):
+        check_choice("scale", scale, ("inner",))
+    else:
+        fits = "finite, 'inner' or None" if inner else "finite"
+        check_number("scale", scale, lambda value: abs(value) < float("inf"), fits)
+
+
+def check_keys(params: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse parameters that are missing, or that the config does not have."""
+    missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
+    if missing or extra:
+        msg = f"params do not fit the config: missing {missing or 'none'}, superfluous {extra or 'none'}"
+        raise ValueError(msg)
+
+
+def check_shape(key: str, value: Any, shape: tuple[int, ...]) -> None:
+    """Refuse a parameter of another shape."""
+    if tuple(np.shape(value)) != shape:
+        msg = f"params[{key!r}] must have shape {shape}, got {tuple(np.shape(value))}"
+        raise ValueError(msg)

@@ -73,27 +73,43 @@ def max_pool(x: Array, kernel: tuple[int, ...] | None) -> tuple[Array, Backward]
     if kernel is None or all(k == 1 for k in kernel):
         return identity(x)
     xp = array_namespace(x)
-    batch, *space, channels = x.shape
-    counts = tuple(s // k for s, k in zip(space, kernel, strict=True))
-    used = tuple(n * k for n, k in zip(counts, kernel, strict=True))
-    split = (batch, *(size for pair in zip(counts, kernel, strict=True) for size in pair), channels)
-    rank = len(kernel)
-    order = (0, *range(1, 2 * rank, 2), 2 * rank + 1, *range(2, 2 * rank + 1, 2))  # B, windows, C, inside the window
-    within = tuple(split[axis] for axis in order)
-    cells = prod(kernel)
-
-    cropped = x[(slice(None), *(slice(0, size) for size in used), slice(None))]
-    windows = xp.reshape(xp.permute_dims(xp.reshape(cropped, split), order), (batch, *counts, channels, cells))
+    windows, windows_backward = cut_windows(x, kernel)  # (B, *(S // kernel), C, cells)
+    cells = windows.shape[-1]
     winner = xp.argmax(xp.real(windows), axis=-1, keepdims=True)
     y = xp.take_along_axis(windows, winner, axis=-1)[..., 0]
 
     def backward(dy: Array) -> tuple[Array]:
         cell = xp.arange(cells, dtype=winner.dtype, device=device(dy))
         dwindows = xp.where(cell == winner, dy[..., None], constant(0, dy))
-        dcropped = xp.reshape(xp.permute_dims(xp.reshape(dwindows, within), _inverse(order)), (batch, *used, channels))
-        return (_pad_with_zeros(dcropped, space),)
+        (dx,) = windows_backward(dwindows)
+        return (dx,)
 
     return y, backward
+
+
+def cut_windows(x: Array, kernel: tuple[int, ...]) -> tuple[Array, Backward]:
+    """Whole windows of ``kernel``, their cells in row-major order on the last axis; the remainder is dropped.
+
+    x (B, *S, C) -> windows (B, *(S // kernel), C, cells).  Keeps: shapes.
+    """
+    xp = array_namespace(x)
+    batch, *space, channels = x.shape
+    rank, cells = len(kernel), prod(kernel)
+    counts = tuple(size // k for size, k in zip(space, kernel, strict=True))
+    used = tuple(n * k for n, k in zip(counts, kernel, strict=True))
+    # each axis S is split in two, S // kernel windows of kernel cells: (B, n_1, k_1, n_2, k_2, ..., C)
+    split = (batch, *(size for pair in zip(counts, kernel, strict=True) for size in pair), channels)
+    # and the cells go behind the channels: (B, n_1, n_2, ..., C, k_1, k_2, ...)
+    order = (0, *range(1, 2 * rank, 2), 2 * rank + 1, *range(2, 2 * rank + 1, 2))
+    cropped = x[(slice(None), *(slice(0, size) for size in used), slice(None))]
+    windows = xp.reshape(xp.permute_dims(xp.reshape(cropped, split), order), (batch, *counts, channels, cells))
+
+    def backward(dwindows: Array) -> tuple[Array]:
+        ordered = xp.reshape(dwindows, (batch, *counts, channels, *kernel))
+        dcropped = xp.reshape(xp.permute_dims(ordered, _inverse(order)), (batch, *used, channels))
+        return (_pad_with_zeros(dcropped, space),)
+
+    return windows, backward
 
 
 def _pad_with_zeros(x: Array, space: list[int]) -> Array:

@@ -17,7 +17,7 @@ from nonlocal_ref.backend import Array, array_namespace
 from nonlocal_ref.norm import affine, standardise, standardise_with
 from nonlocal_ref.operation import check_how, unchecked_nonlocal_op
 from nonlocal_ref.ops import Backward, Tap, identity, linear, no_tap
-from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
+from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, check_keys, check_shape, param_shapes
 from nonlocal_ref.positions import fold, max_pool, unfold
 
 Params = dict[str, Array]
@@ -91,7 +91,7 @@ def block(
     array([4., 4., 4., 4.])
     """
     check_config(config)
-    check_block(x, params, config)
+    check_arguments(x, params, config)
     check_choice("training", training, (True, False))
     check_how(config.variant, x, method, workers, tap)
     look = no_tap if tap is None else tap  # a recorder that is still empty is falsy
@@ -118,7 +118,9 @@ def block(
         dfeatures, embed_grads = embed_backward(dtheta, dphi, dg)
         (dx_residual,) = fold_backward(dfeatures)
         dx = dz + dx_residual  # x goes two ways in eq. (6)
-        grads = embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+        grads = embed_grads | project_grads
+        if config.variant == "concatenation":
+            (grads["w_f.weight"],) = dw_f
         return dx, {key: grads[key] for key in keys if key in grads}
 
     return z, backward
@@ -177,15 +179,9 @@ def project(
     y (B', N, E) -> w_z_y (B', N, C).  backward(dw_z_y) -> (dy, grads).  Keeps: y, W_z, x̂ or W_z y, gamma.
     """
     raw, w_z_backward = embedding("w_z", y, params)
-    x_hat, standardise_backward = identity(raw)
-    if config.norm == "batch" and training:
-        x_hat, standardise_backward = standardise(raw, float(config.eps), tap)
-    elif config.norm == "batch":
-        x_hat, standardise_backward = standardise_with(
-            raw, params["bn.running_mean"], params["bn.running_var"], float(config.eps)
-        )
     if config.norm is None:
         return raw, w_z_backward
+    x_hat, standardise_backward = standardised(raw, params, config, training=training, tap=tap)
     normed, affine_backward = affine(x_hat, params["bn.weight"], params["bn.bias"])
 
     def backward(dnormed: Array) -> tuple[Array, Params]:
@@ -195,6 +191,17 @@ def project(
         return dy, w_z_grads | {"bn.weight": dgamma, "bn.bias": dbeta}
 
     return normed, backward
+
+
+def standardised(
+    raw: Array, params: Params, config: BlockConfig, *, training: bool, tap: Tap
+) -> tuple[Array, Backward]:
+    """What gamma and beta are applied to: W_z y itself (norm "affine"), or W_z y standardised.  (B', N, C) -> same."""
+    if config.norm == "affine":
+        return identity(raw)
+    if training:
+        return standardise(raw, float(config.eps), tap)
+    return standardise_with(raw, params["bn.running_mean"], params["bn.running_var"], float(config.eps))
 
 
 def update_running_stats(params: Params, mean: Array, var: Array, count: int, momentum: float = 0.1) -> Params:
@@ -233,7 +240,7 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     >>> new["bn.running_mean"], new["bn.running_var"]  # 0.9 * 0 + 0.1 * 2, 0.9 * 1 + 0.1 * 3 * 4 / 3
     (array([0.2]), array([1.3]))
     """
-    check_params(params)
+    check_dict(params)
     if not set(STATISTICS) <= set(params):
         msg = f"params must hold {' and '.join(STATISTICS)} (norm 'batch'), got the keys {sorted(params)}"
         raise ValueError(msg)
@@ -249,7 +256,7 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     return params | {key: (1 - weight) * params[key] + weight * fresh[key] for key in STATISTICS}
 
 
-def check_block(x: Any, params: Any, config: BlockConfig) -> None:
+def check_arguments(x: Any, params: Any, config: BlockConfig) -> None:
     """Refuse features and parameters that do not fit the config, before anything is computed."""
     rule = check_alike({"x": x}, complex_too=True)
     check_rank("x", x, {1: "B C S", 2: "B C H W", 3: "B C T H W"}[config.dims])
@@ -257,20 +264,15 @@ def check_block(x: Any, params: Any, config: BlockConfig) -> None:
         msg = f"x must have {config.channels} channels on axis 1, as the config says, got shape {tuple(x.shape)}"
         raise ValueError(msg)
     _check_space(tuple(x.shape), config)
-    check_params(params)
+    check_dict(params)
     shapes = param_shapes(config)
-    missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
-    if missing or extra:
-        msg = f"params do not fit the config: missing {missing or 'none'}, superfluous {extra or 'none'}"
-        raise ValueError(msg)
+    check_keys(params, shapes)
     for key, shape in shapes.items():
         check_same_kind(f"params[{key!r}]", params[key], "x", rule, complex_too=True)
-        if tuple(params[key].shape) != shape:
-            msg = f"params[{key!r}] must have shape {shape}, got {tuple(params[key].shape)}"
-            raise ValueError(msg)
+        check_shape(key, params[key], shape)
 
 
-def check_params(params: Any) -> None:
+def check_dict(params: Any) -> None:
     """Refuse what is not a dict."""
     if not isinstance(params, dict):
         msg = f"params must be a dict of arrays, got {type(params).__name__}"

@@ -45,7 +45,10 @@ def test_the_sum_over_rows_is_their_sum(lead, rows, width, seed):
     assert_ratio(ops.sum_over_rows(x), x.sum(axis=-2), np.abs(x).sum(axis=-2), np.finfo(float).eps)
 
 
-@pytest.mark.parametrize("rows", [ops.BLOCK - 1, ops.BLOCK, ops.BLOCK + 1, ops.BLOCK**2, ops.BLOCK**2 + ops.BLOCK - 1])
+@pytest.mark.parametrize(
+    "rows",
+    [ops.ROWS_A_SUM - 1, ops.ROWS_A_SUM, ops.ROWS_A_SUM + 1, ops.ROWS_A_SUM**2, ops.ROWS_A_SUM**2 + ops.ROWS_A_SUM - 1],
+)
 def test_whole_numbers_are_summed_exactly_across_the_borders_of_blocks(rows, xp):
     x = np.arange(1.0, rows + 1)[None, :, None] * np.asarray([1.0, -2.0])
     total = rows * (rows + 1) / 2
@@ -60,7 +63,9 @@ def test_the_product_over_rows_is_the_transpose_times_b(lead, rows, depth, width
     assert_ratio(ops.product_over_rows(a, b), np.matrix_transpose(a) @ b, magnitude, np.finfo(float).eps)
 
 
-@pytest.mark.parametrize("rows", [ops.BLOCK - 1, 2 * ops.BLOCK, 2 * ops.BLOCK + 1, ops.BLOCK**2 + 1])
+@pytest.mark.parametrize(
+    "rows", [ops.ROWS_A_SUM - 1, 2 * ops.ROWS_A_SUM, 2 * ops.ROWS_A_SUM + 1, ops.ROWS_A_SUM**2 + 1]
+)
 def test_whole_numbers_are_multiplied_and_summed_exactly_across_the_borders_of_blocks(rows, xp):
     a, b = np.arange(1.0, rows + 1)[None, :, None], np.asarray([[[1.0, -2.0]]] * rows).reshape(1, rows, 2)
     total = rows * (rows + 1) / 2

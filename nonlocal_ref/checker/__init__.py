@@ -13,6 +13,6 @@ From the question to the files:
 """
 
 from nonlocal_ref.checker.gradient_check import check_gradients, gradcheck
-from nonlocal_ref.checker.report import LeafReport, Proposal, Report
+from nonlocal_ref.checker.report import GradientError, LeafReport, Proposal, Report
 
-__all__ = ["LeafReport", "Proposal", "Report", "check_gradients", "gradcheck"]
+__all__ = ["GradientError", "LeafReport", "Proposal", "Report", "check_gradients", "gradcheck"]

@@ -11,29 +11,39 @@
 A promise that is not kept is a `Problem` with the name of the culprit.
 """
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.arguments import Like, like
 from nonlocal_ref.backend import Array, dtype_name, from_host, to_numpy
+from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.checker.leaves import Arguments, Convert, Leaf, Values, as_given, unseen
-
-PACKAGE = Path(__file__).parents[1]
+from nonlocal_ref.wording import first_not_finite, kind
 
 Gradients = dict[int, np.ndarray]  # position of the leaf -> its gradient on the host, float64
 
 
 class Problem(NamedTuple):
-    """A promise that was not kept: who, and what happened."""
+    """A promise that was not kept: who, and what happened.
+
+    Attributes
+    ----------
+    culprit : str
+        The argument that it was broken for, "op", "y" or "backward".
+    message : str
+        What it did.
+    kind : {"overwritten", "not_linear", "other"}
+        Of the promises that say by themselves what is wrong: an array that belongs to somebody else, or to an earlier
+        call, was written to; backward is not linear in dy.
+    """
 
     culprit: str
     message: str
+    kind: Literal["overwritten", "not_linear", "other"] = "other"
 
 
 class ContractError(Exception):
@@ -94,11 +104,15 @@ class Call:
         for leaf, value, array in zip(self.arguments.leaves, self.values, self.arrays, strict=True):
             holder = self.args[leaf.argument]
             if isinstance(holder, dict) and holder.get(leaf.key) is not array:
-                problems.append(Problem(leaf.name, "was replaced in its dict; arguments belong to the caller"))
+                problems.append(
+                    Problem(leaf.name, "was replaced in its dict; arguments belong to the caller", "overwritten")
+                )
             elif not np.array_equal(to_numpy(array), value, equal_nan=value.dtype.kind in "fc"):
-                problems.append(Problem(leaf.name, "was changed in place; arguments belong to the caller"))
+                problems.append(
+                    Problem(leaf.name, "was changed in place; arguments belong to the caller", "overwritten")
+                )
         if not np.array_equal(to_numpy(self.y), self.y_values):
-            problems.append(Problem("backward", "changes y in place; y belongs to the caller"))
+            problems.append(Problem("backward", "changes y in place; y belongs to the caller", "overwritten"))
         return problems
 
 
@@ -107,12 +121,12 @@ def run(op: Callable[..., Any], arguments: Arguments, values: Values, convert: C
     args, arrays = arguments.fill(values, convert)
     result = _guarded("op", op, *args)
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise ContractError("op", f"must return (y, backward), got {_kind(result)}")
+        raise ContractError("op", f"must return (y, backward), got {kind(result)}")
     if not callable(result[1]):
-        raise ContractError("op", f"must return (y, backward) with backward a function, got {_kind(result[1])} there")
+        raise ContractError("op", f"must return (y, backward) with backward a function, got {kind(result[1])} there")
     y, backward = result
     if not is_array_api_obj(y):
-        raise ContractError("y", f"must be an array, got {_kind(y)}")
+        raise ContractError("y", f"must be an array, got {kind(y)}")
     y_values, y_like = _to_host("y", y), like(y)
     if y_values.dtype.kind != "f":
         raise ContractError("y", f"must be real and floating to have a derivative, got {y_values.dtype}")
@@ -120,7 +134,7 @@ def run(op: Callable[..., Any], arguments: Arguments, values: Values, convert: C
     if y_like.xp is not leader.xp or y_like.device != leader.device:
         raise ContractError("y", f"is a {_place(y_like)} array, the arguments are {_place(leader)} arrays")
     if not np.all(np.isfinite(y_values)):
-        raise ContractError("y", f"is not finite: {_first_bad(y_values)}")
+        raise ContractError("y", f"is not finite: {first_not_finite(y_values)}")
     return Call(op, arguments, values, convert, args, arrays, y, y_values, y_like, backward)
 
 
@@ -131,7 +145,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
     needs = f"must return a tuple with one gradient per array argument ({', '.join(names)})"
     if not isinstance(returned, tuple):
         hint = f"; write `return (d{names[0]},)`" if len(names) == 1 and returned is not None else ""
-        raise ContractError("backward", f"{needs}, got {_kind(returned)}{hint}")
+        raise ContractError("backward", f"{needs}, got {kind(returned)}{hint}")
     if len(returned) != len(wanted):
         constants = [name for i, name in enumerate(arguments.names) if i not in wanted]
         hint = f"; constants get none: {', '.join(constants)}" if constants else ""
@@ -145,7 +159,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
         elif isinstance(dx, dict) and dx and dx.keys() <= keys.keys():
             found |= {keys[key]: part for key, part in dx.items()}
         else:
-            got = f"a dict with the keys {list(dx)}" if isinstance(dx, dict) else _kind(dx)
+            got = f"a dict with the keys {list(dx)}" if isinstance(dx, dict) else kind(dx)
             raise ContractError(
                 arguments.names[i], f"is a dict; its gradient must be a dict with keys out of {list(keys)}, got {got}"
             )
@@ -155,13 +169,13 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
 def unusable(leaf: Leaf, dx: Any) -> str | None:
     """Why the values of a gradient cannot be compared with anything; None if they can."""
     if not is_array_api_obj(dx):
-        return f"gets {_kind(dx)} for a gradient, it must be an array"
+        return f"gets {kind(dx)} for a gradient, it must be an array"
     if tuple(dx.shape) != leaf.like.shape:
         return f"has shape {leaf.like.shape}, its gradient has shape {tuple(dx.shape)}"
     values = _to_host(leaf.name, dx)
     if values.dtype.kind != "f":
         return f"is {leaf.values.dtype}, its gradient is {values.dtype}"
-    return None if np.all(np.isfinite(values)) else f"has a gradient that is not finite: {_first_bad(values)}"
+    return None if np.all(np.isfinite(values)) else f"has a gradient that is not finite: {first_not_finite(values)}"
 
 
 def misplaced(leaf: Leaf, dx: Any) -> str | None:
@@ -179,16 +193,7 @@ def _guarded(culprit: str, function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        lines = traceback.format_exception_only(error)  # a syntax error has what it says in the end
-        said = (lines[-1] if isinstance(error, SyntaxError) else lines[0]).strip().partition("\n")[0]
-        raise ContractError(culprit, f"raised {said}{_place_of(error)}") from error
-
-
-def _place_of(error: Exception) -> str:
-    """The innermost place outside this package; where there is none, what it says is enough."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE)]
-    return f" (in {theirs[-1].name}, line {theirs[-1].lineno})" if theirs else ""
+        raise ContractError(culprit, f"raised {in_one_line(error)}") from error
 
 
 def _to_host(culprit: str, x: Array) -> np.ndarray:
@@ -199,18 +204,5 @@ def _to_host(culprit: str, x: Array) -> np.ndarray:
         raise ContractError(culprit, f"has values that cannot be read on the host: {error}") from error
 
 
-def _kind(x: Any) -> str:
-    if isinstance(x, (tuple, list)):
-        return f"a {type(x).__name__} of {len(x)}"
-    if is_array_api_obj(x):
-        return f"an array of shape {tuple(x.shape)}"
-    return "None" if x is None else f"a {type(x).__name__}"
-
-
 def _place(x: Like) -> str:
     return f"{x.xp.__name__.removeprefix('array_api_compat.')} ({x.device})"
-
-
-def _first_bad(values: np.ndarray) -> str:
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-    return f"{values[where]} at {list(where)}"

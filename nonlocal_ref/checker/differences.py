@@ -17,7 +17,7 @@ All three follow from Taylor: f(±h) = f ± h f′ + h²/2 f″ ± h³/6 f‴ + 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -86,12 +86,17 @@ STRIDE = 2.0**4  # from one step to the next
 STRIDES_UP, STRIDES_DOWN = 9, 3
 
 
-class Demands(NamedTuple):
+class Demands(Protocol):
     """Three questions about a slope."""
 
-    smooth: Callable[[Slope], bool]  # is f straight enough over the step?
-    resolved: Callable[[Slope], bool]  # does the slope stand out of the rounding?
-    error: Callable[[Slope], float]  # how far off may it be?  0 = good enough
+    def smooth(self, slope: Slope) -> bool:
+        """Whether f is straight enough over the step."""
+
+    def resolved(self, slope: Slope) -> bool:
+        """Whether the slope stands out of the rounding."""
+
+    def error(self, slope: Slope) -> float:
+        """How far off it may be; 0 is good enough."""
 
 
 def best_slope(f: Line, method: str, unit: float, eps: float, demands: Demands) -> Slope | None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer, check_number
+from nonlocal_ref.arguments import check_choice, check_integer, check_number, read_seed
 from nonlocal_ref.checker.contract import ContractError
 from nonlocal_ref.checker.diagnosis import diagnose
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaf_reports import check_leaves
 from nonlocal_ref.checker.leaves import read_arguments, unseen
 from nonlocal_ref.checker.observation import observe, problems_afterwards
-from nonlocal_ref.checker.report import LeafReport, Report
+from nonlocal_ref.checker.report import GradientError, LeafReport, Report
 
 MODES = ("fast", "full")
 METHODS = ("auto", "complex", "central", "fourth")
@@ -127,7 +127,7 @@ def gradcheck(
             for leaf in arguments.leaves
             if leaf.floating
         ]
-        return report(tuple(unchecked), (error.problem,), (), ())
+        return report(leaves=tuple(unchecked), problems=(error.problem,), constants=(), notes=())
     proposed = diagnose(evaluation, leaves, problems, seed)
     leaves = [replace(leaf, diagnosis=proposed.get(leaf.name, ())) for leaf in leaves]
     constants = [
@@ -135,7 +135,7 @@ def gradcheck(
     ]
     measured = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
     notes = (*measured, *unseen(arguments))
-    return report(tuple(leaves), tuple(problems), tuple(constants), notes)
+    return report(leaves=tuple(leaves), problems=tuple(problems), constants=tuple(constants), notes=notes)
 
 
 def check_gradients(
@@ -149,7 +149,7 @@ def check_gradients(
     linear: bool = False,
     names: Sequence[str] | None = None,
 ) -> None:
-    """Raise AssertionError with the whole report unless every gradient is right: `gradcheck` for use inside tests.
+    """Raise an AssertionError with the whole report unless every gradient is right: `gradcheck` for use inside tests.
 
     Parameters
     ----------
@@ -158,8 +158,9 @@ def check_gradients(
 
     Raises
     ------
-    AssertionError
-        If a gradient is wrong, a promise of the contract is not kept, or an array could not be checked.
+    GradientError
+        If a gradient is wrong, a promise of the contract is not kept, or an array could not be checked.  It is an
+        AssertionError; the report is its ``report`` and its text.
     TypeError, ValueError
         As in `gradcheck`.
 
@@ -173,7 +174,7 @@ def check_gradients(
         op, *args, rng=rng, mode=mode, method=method, directions=directions, rtol=rtol, linear=linear, names=names
     )
     if not report:
-        raise AssertionError(str(report))
+        raise GradientError(report)
 
 
 def check_options(op: Any, mode: Any, method: Any, directions: Any, rtol: Any, linear: Any) -> None:
@@ -190,13 +191,6 @@ def check_options(op: Any, mode: Any, method: Any, directions: Any, rtol: Any, l
     if linear and method != "auto":
         msg = f"linear=True measures without differences; leave method='auto', got {method!r}"
         raise ValueError(msg)
-
-
-def read_seed(rng: np.random.Generator | int | None) -> int:
-    """A seed that repeats the check: the one given, or one drawn from the generator or from the system's entropy."""
-    if isinstance(rng, np.random.Generator) or rng is None:
-        return int(np.random.default_rng(rng).integers(2**32))
-    return check_integer("rng", rng, least=0)
 
 
 def operation_name(op: Callable[..., Any]) -> str:

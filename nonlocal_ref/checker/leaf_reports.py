@@ -90,17 +90,21 @@ def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: 
     if not right and not full:
         some = range(size) if size <= MOST_ENTRIES else np.sort(rng.choice(size, MOST_ENTRIES, replace=False)).tolist()
         entries = LeafCheck(measurement, check.gradients, check.noise).at_entries(some)
+    at_worst = worst(verdicts)
     return LeafReport(
         leaf.name,
         leaf.like.shape,
         "right" if right else "wrong",
-        measurement.method,
-        *worst(verdicts),
-        max(entries, key=lambda entry: (not entry.verdict.right, entry.verdict.error), default=None),
-        all(verdict.size <= verdict.bound for verdict in verdicts),
-        check.smooth,
-        check.kinked,
-        tuple(measurement.notes),
+        method=measurement.method,
+        analytic=at_worst.analytic,
+        numeric=at_worst.numeric,
+        error=at_worst.error,
+        bound=at_worst.bound,
+        worst_entry=max(entries, key=lambda entry: (not entry.verdict.right, entry.verdict.error), default=None),
+        zero=all(verdict.size <= verdict.bound for verdict in verdicts),
+        smooth=check.smooth,
+        kinked=check.kinked,
+        notes=tuple(measurement.notes),
     )
 
 

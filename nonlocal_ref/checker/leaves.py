@@ -14,6 +14,7 @@ from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.arguments import FLOATS, Like, check_array, check_byte_order, like
 from nonlocal_ref.backend import BACKENDS, Array, array_namespace, backend_name, dtype_name, from_host, to_numpy
+from nonlocal_ref.wording import first_not_finite
 
 Values = list[np.ndarray]  # one host array per leaf
 
@@ -108,8 +109,7 @@ def read_leaf(name: str, position: int, key: Any, x: Array) -> Leaf:
         check_byte_order(name, x)
     values = to_numpy(x)
     if floating and not np.all(np.isfinite(values)):
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        msg = f"{name} must be finite to be differentiated by, got {values[where]} at {list(where)}"
+        msg = f"{name} must be finite to be differentiated by, got {first_not_finite(values)}"
         raise ValueError(msg)
     return Leaf(name, position, key, values, like(x), floating)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from nonlocal_ref.backend import Array
-from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Demands, Line, Slope, best_slope, central, complex_step
+from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Line, Slope, best_slope, central, complex_step
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaves import Leaf, Values
 from nonlocal_ref.checker.noise import steepest_slope
@@ -33,6 +34,57 @@ class Measured(NamedTuple):
         noise, truncation = self.noise + other.noise, self.truncation + other.truncation
         rows = zip(self.numeric, other.numeric, noise, truncation, strict=True)
         return all(judge(float(n), float(m), rtol, float(e), float(t)).right for n, m, e, t in rows)
+
+
+@dataclass(frozen=True)
+class SlopeErrors:
+    """How far off <u, slope> may be along one line, for each of K cotangents u: what `best_slope` asks for."""
+
+    cotangents: np.ndarray  # (K, outputs)
+    noise: Array  # of <u, y>, (K,)
+    rtol: float
+
+    @cached_property
+    def weights(self) -> Array:
+        """|u|, the weights with which errors of y add up."""
+        return np.abs(self.cotangents)
+
+    def size(self, slope: Slope) -> Array:
+        """|<u, slope>|."""
+        return np.abs(self.cotangents @ slope.value.ravel())
+
+    def rounding(self, slope: Slope) -> Array:
+        """What the noise of y makes of it."""
+        return SAFETY * self.noise * slope.per_noise
+
+    def truncation(self, slope: Slope) -> Array:
+        """What the curvature of y makes of it."""
+        return self.weights @ slope.truncation.ravel()
+
+    def smooth(self, slope: Slope) -> bool:
+        """Whether f is straight enough over the step."""
+        bend = self.weights @ slope.bend.ravel()
+        return bool(np.all(bend <= STRAIGHT * self.rtol * self.size(slope) + self.rounding(slope)))
+
+    def resolved(self, slope: Slope) -> bool:
+        """Whether the slope stands out of the rounding."""
+        return bool(np.any(self.size(slope) > self.rounding(slope)))
+
+    def error(self, slope: Slope) -> float:
+        """How far off it may be; 0 is good enough."""
+        total = float(np.max(self.truncation(slope) + self.rounding(slope)))
+        return 0.0 if total <= ENOUGH * self.rtol * float(np.max(self.size(slope))) else total
+
+    def holds_nearer(self, slope: Slope, near: Array, h: float) -> bool:
+        """Over a far shorter step stairs (an operation that rounds coarsely inside) are flat, or one jump."""
+        apart = self.weights @ np.abs(near - slope.value).ravel()
+        allowed = self.weights @ (slope.truncation + slope.bend).ravel() + SAFETY * self.noise / h
+        return bool(np.all(apart <= allowed + self.rtol * (self.weights @ np.abs(slope.value).ravel())))
+
+    def bends_unseen(self, slope: Slope, near: Array, finer: Array) -> bool:
+        """A kink can hide in a long step and the rounding allowed there; whether a short one sees another slope."""
+        apart = np.abs(self.cotangents @ (near - slope.value).ravel())
+        return not bool(np.all(apart <= self.rtol * self.size(slope) + self.truncation(slope) + finer))
 
 
 @dataclass
@@ -115,48 +167,20 @@ class Measurement:
 
     def by_difference(self, v: np.ndarray) -> Measured | None:
         """ẏ by central (or fourth-order) differences, with the best of a few steps; None at a kink."""
-        weights = np.abs(self.cotangents)
         f = self.evaluation.line(self.position, v)
-        noise = weights @ self.noise_along(f)
         method = "fourth" if self.method == "fourth" else "central"
+        errors = SlopeErrors(self.cotangents, np.abs(self.cotangents) @ self.noise_along(f), self.rtol)
+        slope = best_slope(f, method, self.leaf.scale, self.eps, errors)
         first_step = self.leaf.scale * self.evaluation.eps ** SLOPES[method].power
-
-        def size(slope: Slope) -> Array:
-            return np.abs(self.cotangents @ slope.value.ravel())
-
-        def rounding(slope: Slope) -> Array:
-            return SAFETY * noise * slope.per_noise
-
-        def smooth(slope: Slope) -> bool:
-            return bool(np.all(weights @ slope.bend.ravel() <= STRAIGHT * self.rtol * size(slope) + rounding(slope)))
-
-        def resolved(slope: Slope) -> bool:
-            return bool(np.any(size(slope) > rounding(slope)))
-
-        def error(slope: Slope) -> float:
-            total = float(np.max(weights @ slope.truncation.ravel() + rounding(slope)))
-            return 0.0 if total <= ENOUGH * self.rtol * float(np.max(size(slope))) else total
-
-        def holds_nearer(slope: Slope) -> bool:
-            """Over a far shorter step stairs (an operation that rounds coarsely inside) are flat, or one jump."""
-            h = first_step * NEARER
-            apart = weights @ np.abs(central(f, h) - slope.value).ravel()
-            allowed = weights @ (slope.truncation + slope.bend).ravel() + SAFETY * noise / h
-            return bool(np.all(apart <= allowed + self.rtol * (weights @ np.abs(slope.value).ravel())))
-
-        def bends_unseen(slope: Slope) -> bool:
-            """For float32 the steps are long and the rounding allowed is large: a kink can hide in both."""
-            near = self.cotangents @ (central(f, first_step) - slope.value).ravel()
-            finer = SAFETY * self.evaluation.eps * (weights @ np.abs(f(0.0)).ravel()) / first_step
-            allowed = self.rtol * size(slope) + weights @ slope.truncation.ravel() + finer
-            return self.eps > self.evaluation.eps and not bool(np.all(np.abs(near) <= allowed))
-
-        slope = best_slope(f, method, self.leaf.scale, self.eps, Demands(smooth, resolved, error))
-        if slope is None or not holds_nearer(slope) or bends_unseen(slope):
+        if slope is None or not errors.holds_nearer(slope, central(f, first_step * NEARER), first_step * NEARER):
             return None
+        if self.eps > self.evaluation.eps:  # float32: the steps are long and the rounding allowed is large
+            finer = SAFETY * self.evaluation.eps * (errors.weights @ np.abs(f(0.0)).ravel()) / first_step
+            if errors.bends_unseen(slope, central(f, first_step), finer):
+                return None
         numeric = self.cotangents @ slope.value.ravel()
-        per_noise = slope.per_noise if resolved(slope) else max(slope.per_noise, 1 / first_step)
-        return Measured(numeric, noise * per_noise, weights @ slope.truncation.ravel())
+        per_noise = slope.per_noise if errors.resolved(slope) else max(slope.per_noise, 1 / first_step)
+        return Measured(numeric, errors.noise * per_noise, errors.truncation(slope))
 
     def noise_along(self, f: Line) -> Array:
         """ε|y| + δy, or the second differences of y over steps so short that all of them is rounding."""

@@ -35,18 +35,17 @@ def observe(op: Callable[..., Any], arguments: Arguments, rng: np.random.Generat
     twice, at_zero, at_minus_two = call.gradients(first), call.gradients(0 * first), call.gradients(-2 * first)
 
     observation = Observation(call, cotangents, gradients, noise, sorted(returned), gradient_problems(call, returned))
-    impure = differing(observation, twice, 1, "gets another gradient when backward is called a second time")
+    told = "gets another gradient when backward is called a second time"
+    impure = [Problem(name, told) for name in differing(observation, twice, 1)]
     told = "gets a gradient that is not 0 for dy = 0; backward must be linear"
-    moved = {
-        p.culprit for found in (at_zero, at_minus_two, *gradients[1:]) for p in differing(observation, found, 1, "")
-    }
+    moved = {name for found in (at_zero, at_minus_two, *gradients[1:]) for name in differing(observation, found, 1)}
     nonlinear = [
-        problem if problem.culprit in moved else problem._replace(message=f"{told}: backward does not use dy")
-        for problem in differing(observation, at_zero, 0, told)
+        Problem(name, told if name in moved else f"{told}: backward does not use dy", "not_linear")
+        for name in differing(observation, at_zero, 0)
     ]
     # a factor of -2 is exact in floating point, and tells |dy| from dy
     told = "gets a gradient for -2 dy that is not -2 times that for dy; backward must be linear"
-    nonlinear += differing(observation, at_minus_two, -2, told)
+    nonlinear += [Problem(name, told, "not_linear") for name in differing(observation, at_minus_two, -2)]
     observation.problems.extend([*call.changes(), *(impure or nonlinear)])
     return observation
 
@@ -57,7 +56,8 @@ def problems_afterwards(observation: Observation) -> list[Problem]:
         return []
     again = observation.call.gradients(observation.cotangents[0])
     told = "gets another gradient after the operation ran on other inputs; backward must keep what it needs"
-    return observation.call.changes() + differing(observation, again, 1, told)
+    stale = [Problem(name, told, "overwritten") for name in differing(observation, again, 1)]
+    return observation.call.changes() + stale
 
 
 def check_repeatable(call: Call) -> None:
@@ -79,16 +79,16 @@ def gradient_problems(call: Call, returned: dict[int, Any]) -> list[Problem]:
     return problems
 
 
-def differing(observation: Observation, found: Gradients, factor: float, told: str) -> list[Problem]:
+def differing(observation: Observation, found: Gradients, factor: float) -> list[str]:
     """Leaves whose gradient in ``found`` is not ``factor`` times the first one, up to the reordering of sums."""
     first, call = observation.gradients[0], observation.call
     leaves = call.arguments.leaves
     # sums of terms as large as any gradient, each in the units of its own array
     largest = max((np.max(np.abs(dx), initial=0.0) * leaves[p].scale for p, dx in first.items()), default=0.0)
-    problems = []
+    names = []
     for position, dx in first.items():
         precision = call.precision(position)
         rounding = REORDERED * float(precision.eps) * largest / leaves[position].scale + float(precision.tiny)
         if position not in found or np.any(np.abs(found[position] - factor * dx) > rounding):
-            problems.append(Problem(leaves[position].name, told))
-    return problems
+            names.append(leaves[position].name)
+    return names

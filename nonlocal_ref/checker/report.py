@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from nonlocal_ref.checker.contract import Problem
 from nonlocal_ref.checker.verdict import Entry
+from nonlocal_ref.wording import columns, sentence
 
 METHOD_NAMES = {
     "complex": "complex step",
@@ -18,19 +19,33 @@ METHOD_NAMES = {
 }
 
 
+Cause = Literal[
+    "zero_gradient",
+    "constant_factor",
+    "permuted",
+    "missing_sum",
+    "missing_term",
+    "softmax_jacobian",
+    "scale_twice",
+    "another_argument",
+    "index_ignored",
+    "stale_value",
+]
+
+
 class Proposal(NamedTuple):
     """What may be wrong: a name for programs, and a sentence for people.
 
     Attributes
     ----------
-    name : str
+    name : Cause
         "zero_gradient", "constant_factor", "permuted", "missing_sum", "missing_term", "softmax_jacobian",
         "scale_twice", "another_argument", "index_ignored" or "stale_value".
     text : str
         What the gradient is, in numbers, and what may have led to it.
     """
 
-    name: str
+    name: Cause
     text: str
 
 
@@ -155,26 +170,34 @@ class Report:
         return str(self)
 
     def __str__(self) -> str:
-        tried = "entries" if self.mode == "full" else "directions"
-        lines = [self._headline(), "", *_table(self.leaves), ""]
-        lines += [f"wrong: {problem.culprit} {problem.message}" for problem in self.problems]
-        lines += [_where(leaf) for leaf in self.leaves if leaf.status == "wrong" and leaf.worst_entry is not None]
-        lines += _proposed(self.leaves)
-        for note in dict.fromkeys(note for leaf in self.leaves for note in leaf.notes):
-            lines.append(f"note: {', '.join(leaf.name for leaf in self.leaves if note in leaf.notes)}: {note}")
-        lines += [
-            f"note: {leaf.name}: {leaf.kinked} of {leaf.smooth + leaf.kinked} {tried} had a kink and were not compared"
+        repeat = f"repeat with rng={self.seed}, mode={self.mode!r}, directions={self.directions}"
+        said = [sentence(label, text) for label, text in (*self._wrong(), *_proposed(self.leaves), *self._notes())]
+        return "\n".join([self._headline(), "", *_table(self.leaves), "", *said, repeat])
+
+    def _wrong(self) -> Iterator[tuple[str, str]]:
+        """Broken promises, and where each gradient is worst."""
+        yield from (("wrong: ", f"{problem.culprit} {problem.message}") for problem in self.problems)
+        yield from (
+            ("wrong: ", _where(leaf.name, leaf.worst_entry))
             for leaf in self.leaves
-            if leaf.kinked
-        ]
+            if leaf.status == "wrong" and leaf.worst_entry
+        )
+
+    def _notes(self) -> Iterator[tuple[str, str]]:
+        """What else there is to know; what is said of several arrays is said once."""
+        tried = "entries" if self.mode == "full" else "directions"
+        for note in dict.fromkeys(note for leaf in self.leaves for note in leaf.notes):
+            yield "note: ", f"{', '.join(leaf.name for leaf in self.leaves if note in leaf.notes)}: {note}"
+        for leaf in self.leaves:
+            if leaf.kinked:
+                count = f"{leaf.kinked} of {leaf.smooth + leaf.kinked}"
+                yield "note: ", f"{leaf.name}: {count} {tried} had a kink and were not compared"
         zero = [leaf.name for leaf in self.leaves if leaf.zero and leaf.status == "right"]
         if zero:
-            lines.append(f"note: {', '.join(zero)}: zero within rounding for these arguments, nothing else was checked")
+            yield "note: ", f"{', '.join(zero)}: zero within rounding for these arguments, nothing else was checked"
         if self.constants:
-            lines.append(f"note: {', '.join(self.constants)}: no gradient returned, so taken as constant")
-        lines += [f"note: {note}" for note in self.notes]
-        lines.append(f"repeat with rng={self.seed}, mode={self.mode!r}, directions={self.directions}")
-        return "\n".join(lines)
+            yield "note: ", f"{', '.join(self.constants)}: no gradient returned, so taken as constant"
+        yield from (("note: ", note) for note in self.notes)
 
     def _headline(self) -> str:
         count = len(self.leaves)
@@ -186,6 +209,20 @@ class Report:
         return f"{self.op}: {self.status.upper()}: {', '.join(culprits)}"
 
 
+class GradientError(AssertionError):
+    """A gradient is wrong, or could not be checked.
+
+    Attributes
+    ----------
+    report : Report
+        What `nonlocal_ref.gradcheck` returns; it is also the text.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
 def _table(leaves: tuple[LeafReport, ...]) -> list[str]:
     """One row per gradient, columns lined up."""
     rows = [("gradient of", "shape", "verdict", "backward gives", "measured", "difference", "allowed", "method")]
@@ -194,35 +231,26 @@ def _table(leaves: tuple[LeafReport, ...]) -> list[str]:
         if leaf.method == "none" or leaf.smooth == 0:
             numbers = ("-",) * 4
         rows.append((leaf.name, str(leaf.shape), leaf.status, *numbers, METHOD_NAMES[leaf.method]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = range(3, 7)
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return columns(rows, range(3, 7))
 
 
-def _where(leaf: LeafReport) -> str:
+def _where(name: str, worst: Entry) -> str:
     """Where to look first."""
-    assert leaf.worst_entry is not None
-    position, verdict = leaf.worst_entry
+    verdict = worst.verdict
     return (
-        f"wrong: {leaf.name} is worst at {list(position)}: backward gives {verdict.analytic:.10g}, measured "
+        f"{name} is worst at {list(worst.position)}: backward gives {verdict.analytic:.10g}, measured "
         f"{verdict.numeric:.10g} (difference {verdict.error:.1e}, allowed {verdict.bound:.1e})"
     )
 
 
-def _proposed(leaves: tuple[LeafReport, ...]) -> list[str]:
+def _proposed(leaves: tuple[LeafReport, ...]) -> list[tuple[str, str]]:
     """What may be wrong; what is said of several arrays is said once."""
     said: dict[tuple[Proposal, ...], list[str]] = {}
     for leaf in leaves:
         if leaf.diagnosis:
             said.setdefault(leaf.diagnosis, []).append(leaf.name)
     return [
-        f"{'or: ' if rank else 'perhaps: '}{', '.join(names)}: {proposal.text}"
+        ("or: " if rank else "perhaps: ", f"{', '.join(names)}: {proposal.text}")
         for proposals, names in said.items()
         for rank, proposal in enumerate(proposals)
     ]

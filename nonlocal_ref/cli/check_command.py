@@ -142,12 +142,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def scale(text: str) -> float | str:
-    """A number, or "inner"."""
-    return text if text == "inner" else finite(text)
-
-
-def finite(text: str) -> float:
-    """A number."""
+    """A number, or "inner"; whether the number will do is said by the check."""
+    if text == "inner":
+        return text
     try:
         return float(text)
     except ValueError:
@@ -161,5 +158,5 @@ def subsample(text: str) -> bool | tuple[int, ...]:
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
-    """2,3,4."""
+    """Whole numbers with commas between them, as in 2,3,4."""
     return tuple(int(whole_number(1)(word)) for word in text.split(","))

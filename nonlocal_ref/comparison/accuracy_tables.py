@@ -40,7 +40,7 @@ def sort_key(row: Entry) -> float:
 
 
 def ratio_text(row: Entry | None) -> str:
-    """2.63, with a mark where it fails."""
+    """An error ratio as in 2.63, with a mark where it fails."""
     if row is None:
         return NONE
     text = "none" if row["ratio"] is None else f"{row['ratio']:.2f}" if row["ratio"] < 1000 else f"{row['ratio']:.1e}"

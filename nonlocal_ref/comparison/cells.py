@@ -19,7 +19,7 @@ class Table(NamedTuple):
 
 
 def duration(seconds: float | None) -> str:
-    """12.3 ms."""
+    """A time in the unit that suits it, as in 12.3 ms."""
     if seconds is None:
         return NONE
     for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
@@ -29,16 +29,16 @@ def duration(seconds: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """45.6."""
+    """A rate with three digits, as in 45.6; the unit stands in the head of the column."""
     return NONE if value is None else f"{value:.3g}"
 
 
 def share(part: float, whole: float) -> str:
-    """64 %."""
+    """A part of one as in 64 %."""
     percent = 100 * part / whole
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def mebibytes(count: int) -> str:
-    """6.27 MiB."""
+    """Bytes as in 6.27 MiB."""
     return f"{count / 2**20:.3g} MiB"

@@ -61,7 +61,7 @@ def key(entry: Entry, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def pair(place: tuple[str, ...], old: dict[Any, Entry], new: dict[Any, Entry], name: str) -> Entry:
-    """One change."""
+    """What one number was before and is now."""
     return {"what": " ".join(place), "before": old[place].get(name), "after": new[place].get(name)}
 
 
@@ -100,7 +100,7 @@ def headline(found: Entry) -> str:
 
 
 def number(value: float | None) -> str:
-    """2.63."""
+    """An error ratio as in 2.63."""
     return "none" if value is None else f"{value:.3g}"
 
 

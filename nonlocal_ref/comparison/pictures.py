@@ -136,7 +136,7 @@ def scale(values: Sequence[float], start: float, stop: float) -> tuple[Callable[
 
 
 def power(value: float) -> str:
-    """10⁻³."""
+    """A power of ten with a raised exponent, as in 10⁻³."""
     exponent = round(math.log10(value))
     if 0 <= exponent <= 2:
         return f"{value:g}"

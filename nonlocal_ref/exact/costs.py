@@ -9,7 +9,7 @@ from math import isqrt
 from typing import NamedTuple
 
 from nonlocal_ref.exact.tiles import Tiling
-from nonlocal_ref.ops import BLOCK, LARGE
+from nonlocal_ref.ops import LARGE, ROWS_A_SUM
 
 # Measured on two cores, NumPy's OpenBLAS: while a core adds two numbers from memory or takes the exp of one, the BLAS
 # does so many multiply-adds.  The choice is flat where the forms cross, so the order of magnitude will do.
@@ -75,14 +75,14 @@ def tiled_cost(s: Sizes, workers: int | None, memory_limit: int | None) -> Cost:
 def reassociated_cost(s: Sizes) -> Cost:
     """Six products with a D x E matrix; a small one is a sum over blocks of positions."""
     multiply_adds = 3 * s.B * (s.N + s.M) * s.D * s.E
-    matrices = 4 if s.D * s.E >= LARGE else 4 + max(s.N, s.M) // BLOCK
+    matrices = 4 if s.D * s.E >= LARGE else 4 + max(s.N, s.M) // ROWS_A_SUM
     return Cost("reassociated", multiply_adds, multiply_adds, matrices * s.B * s.D * s.E * s.item)
 
 
 def sorted_cost(s: Sizes) -> Cost:
     """Three sorts of N + M numbers, prefix sums of N and of M rows of 2 E numbers, about twenty walks over those."""
     positions = s.B * (s.N + s.M)
-    multiply_adds = positions * (3 * s.D + 2 * BLOCK * s.E)
+    multiply_adds = positions * (3 * s.D + 2 * ROWS_A_SUM * s.E)
     time = multiply_adds + positions * (WALK * 20 * s.E + SORT)
     rows = s.B * max(9 * s.N, 5 * s.M)  # of E numbers: backward sums over the queries, forward over the keys
     return Cost("sorted", time, multiply_adds, rows * s.E * s.item + 60 * positions)

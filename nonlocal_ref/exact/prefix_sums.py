@@ -7,7 +7,7 @@ every time (its cumulative sum does not).
 """
 
 from nonlocal_ref.backend import Array, array_namespace, device
-from nonlocal_ref.ops import BLOCK
+from nonlocal_ref.ops import ROWS_A_SUM
 
 
 def prefix_sums(x: Array) -> Array:
@@ -21,11 +21,11 @@ def running_sums(x: Array) -> Array:
     """Σ_{r<=k} x_r for k = 0 ... M - 1, in blocks, recursively.  x (B, M, E) -> the same."""
     xp = array_namespace(x)
     batch, count, width = x.shape
-    blocks = -(-count // BLOCK)
-    padding = xp.zeros((batch, blocks * BLOCK - count, width), dtype=x.dtype, device=device(x))
-    lower = xp.tril(xp.ones((BLOCK, BLOCK), dtype=x.dtype, device=device(x)))
-    inside = lower @ xp.reshape(xp.concat([x, padding], axis=1), (batch, blocks, BLOCK, width))
+    blocks = -(-count // ROWS_A_SUM)
+    padding = xp.zeros((batch, blocks * ROWS_A_SUM - count, width), dtype=x.dtype, device=device(x))
+    lower = xp.tril(xp.ones((ROWS_A_SUM, ROWS_A_SUM), dtype=x.dtype, device=device(x)))
+    inside = lower @ xp.reshape(xp.concat([x, padding], axis=1), (batch, blocks, ROWS_A_SUM, width))
     if blocks > 1:
         before = prefix_sums(inside[:, :-1, -1, :])  # what all earlier blocks hold
         inside = inside + before[:, :, None, :]
-    return xp.reshape(inside, (batch, blocks * BLOCK, width))[:, :count, :]
+    return xp.reshape(inside, (batch, blocks * ROWS_A_SUM, width))[:, :count, :]

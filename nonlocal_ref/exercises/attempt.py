@@ -1,6 +1,5 @@
 """Calling what a learner handed in, which may be anything: what goes wrong becomes a sentence, never a crash."""
 
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from nonlocal_ref.blame import frame_of, message_of, place_of
 from nonlocal_ref.exercises.hints import same
+from nonlocal_ref.wording import kind
 
 
 class TroubleError(Exception):
@@ -118,24 +119,12 @@ def guarded(who: str, function: Callable[..., Any], *args: Any, call: str) -> An
 
 def described(error: BaseException) -> str:
     """What was raised, and the last line of the learner's own code on the way there."""
-    said = "".join(traceback.format_exception_only(error)).strip()
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    if not own:
-        return f"{said}."
-    where = f"in {own[-1].name}, line {own[-1].lineno}"
-    return f"{said} ({where}: `{own[-1].line}`)." if own[-1].line else f"{said} ({where})."
+    frame = frame_of(error)
+    line = f": `{frame.line}`" if frame and frame.line else ""
+    place = f" ({place_of(error)}{line})" if frame else ""
+    return f"{message_of(error)}{place}."
 
 
 def copied(argument: Any) -> Any:
     """A fresh array, so that nobody can spoil the inputs."""
     return argument.copy() if isinstance(argument, np.ndarray) else argument
-
-
-def kind(x: Any) -> str:
-    """What something is, in a few words."""
-    if isinstance(x, np.ndarray):
-        return f"an array of shape {x.shape}"
-    if isinstance(x, (tuple, list)):
-        return f"a {type(x).__name__} of {len(x)}"
-    return "None" if x is None else f"of type {type(x).__name__}"

@@ -128,5 +128,5 @@ def blas_in_words(library: dict[str, Any]) -> str:
 
 
 def gibibytes(count: int | None) -> str:
-    """7.6 GiB."""
+    """Bytes as in 7.6 GiB."""
     return "unknown" if count is None else f"{count / 2**30:.1f} GiB"

@@ -24,7 +24,7 @@ VARIABLES = ("CUPY_TF32", "CUPY_ACCELERATORS", "OPENBLAS_CORETYPE", "OPENBLAS_NU
 
 
 def python_name() -> str:
-    """CPython 3.12.3."""
+    """The interpreter and its version, as in CPython 3.12.3."""
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 

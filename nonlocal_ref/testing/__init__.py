@@ -5,7 +5,6 @@
     a PyTorch module                     torch_module.py
     when two numbers count as equal      magnitudes.py, from rounding.py, rounded_operation.py, rounded_block.py
     what others got wrong                traps.py, `TRAPS`; readings.py computes it, diagnosis.py recognises it
-    where their code raised              blame.py
     what comes out                       report.py
     parameters of other implementations  conventions.py, the table; name_matching.py, state_dict.py, export.py
     files of parameters                  weight_files.py, npz.py

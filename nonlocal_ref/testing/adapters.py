@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from nonlocal_ref.backend import array_namespace, device
-from nonlocal_ref.testing.implementation import kind
+from nonlocal_ref.wording import kind
 
 Operation = Callable[..., tuple[Any, Callable[[Any], tuple[Any, ...]]]]
 

@@ -13,7 +13,7 @@ from array_api_compat import is_array_api_obj
 from nonlocal_ref.arguments import FLOATS
 from nonlocal_ref.backend import array_namespace, device, dtype_name, from_host, load_backend, to_numpy
 from nonlocal_ref.testing.adapters import Operation, inputs_of, like_source
-from nonlocal_ref.testing.implementation import kind
+from nonlocal_ref.wording import kind
 
 Convert = Callable[[Any], Any]
 

@@ -5,30 +5,29 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer
+from nonlocal_ref.arguments import check_choice, check_integer, read_seed
 from nonlocal_ref.backend import to_backend
 from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
-from nonlocal_ref.residual_block import Params, block
-from nonlocal_ref.residual_block import check_block as check_arguments
+from nonlocal_ref.residual_block import Params, block, check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import check_shape, default_shape, draw, feature_size, random_params, with_pairs
 from nonlocal_ref.testing.export import check_params
-from nonlocal_ref.testing.idleness import idle_reasons
+from nonlocal_ref.testing.idleness import reason_to_be_dead
 from nonlocal_ref.testing.implementation import (
     BrokenError,
     Implementation,
     Outcome,
     check_callable,
-    kind,
     observe,
     takes_parameters,
 )
-from nonlocal_ref.testing.judgement import Judgement, name_of, read_seed, read_settings
+from nonlocal_ref.testing.judgement import Judgement, name_of, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, block_magnitudes
 from nonlocal_ref.testing.readings import Reading, read_block, right_reading
 from nonlocal_ref.testing.report import ConformanceReport, Finding
 from nonlocal_ref.testing.torch_module import Module, is_torch_module, open_module
 from nonlocal_ref.testing.traps import GAMMA_RESET, NEVER_TRAINS, Sizes
+from nonlocal_ref.wording import kind
 
 
 def check_block(
@@ -189,7 +188,9 @@ def _judge_own_state(module: Module, judgement: Judgement, *, identity: bool) ->
     if identity and gamma is not None and np.all(gamma == 1):
         what = "bn.weight of the module is 1 everywhere: it is not the identity; pass identity=False if that is meant"
         judgement.findings.append(Finding(GAMMA_RESET, what))
-    judgement.findings += [Finding(NEVER_TRAINS, reason) for reason in idle_reasons(module.own) if "dead" in reason]
+    dead = reason_to_be_dead(module.own)
+    if dead is not None:
+        judgement.findings.append(Finding(NEVER_TRAINS, dead))
     if module.frozen:
         judgement.notes.append(f"requires_grad is off for {', '.join(module.frozen)}")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nonlocal_ref.arguments import check_choice
-from nonlocal_ref.params import BlockConfig, check_config, param_shapes
+from nonlocal_ref.params import BlockConfig, check_config, check_keys, check_shape, param_shapes
 from nonlocal_ref.testing.conventions import CONVENTIONS, PARTS, Convention
 
 EXPORTS = tuple(name for name, rules in CONVENTIONS.items() if rules.expresses is not None)
@@ -69,14 +69,9 @@ def export_state_dict(
 
 def check_params(params: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse parameters with other keys or shapes than those."""
-    missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
-    if missing or extra:
-        msg = f"params do not fit the config: missing {missing or 'none'}, superfluous {extra or 'none'}"
-        raise ValueError(msg)
+    check_keys(params, shapes)
     for key, shape in shapes.items():
-        if tuple(np.shape(params[key])) != shape:
-            msg = f"params[{key!r}] must have shape {shape}, got {tuple(np.shape(params[key]))}"
-            raise ValueError(msg)
+        check_shape(key, params[key], shape)
 
 
 def _takes_last(key: str, config: BlockConfig) -> bool:

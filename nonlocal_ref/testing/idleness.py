@@ -27,12 +27,26 @@ def idle_reasons(params: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     >>> idle_reasons(nl.init_params(nl.BlockConfig(4, norm=None), rng=0))
     ('w_z.weight is zero everywhere: the block adds no more than a constant to x',)
     """
-    zero = [key for key in ("g.weight", "w_z.weight", "bn.weight") if key in params and not np.any(params[key])]
+    zero = zero_weights(params)
     reasons = [f"{key} is zero everywhere: the block adds no more than a constant to x" for key in zero]
-    if len(zero) > 1:
-        reasons.append(f"{' and '.join(zero)} are zero together: no gradient reaches them, the block is dead")
+    dead = reason_to_be_dead(params)
+    if dead is not None:
+        reasons.append(dead)
     elif (
         not zero and "bn.weight" in params and not np.any(params["w_z.weight"].any(axis=1) & (params["bn.weight"] != 0))
     ):
         reasons.append("in every channel bn.weight or w_z.weight is zero: the block adds no more than a constant to x")
     return tuple(reasons)
+
+
+def reason_to_be_dead(params: Mapping[str, np.ndarray]) -> str | None:
+    """Why no gradient can reach these parameters any more; None if it can."""
+    zero = zero_weights(params)
+    if len(zero) < 2:
+        return None
+    return f"{' and '.join(zero)} are zero together: no gradient reaches them, the block is dead"
+
+
+def zero_weights(params: Mapping[str, np.ndarray]) -> list[str]:
+    """Of the weights that y is multiplied by one after the other, those that are zero everywhere."""
+    return [key for key in ("g.weight", "w_z.weight", "bn.weight") if key in params and not np.any(params[key])]

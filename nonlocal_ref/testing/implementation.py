@@ -9,8 +9,9 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from nonlocal_ref.backend import dtype_name, from_host, load_backend, to_numpy
-from nonlocal_ref.testing.blame import in_one_line
+from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.testing.magnitudes import Values
+from nonlocal_ref.wording import first_not_finite, kind
 
 
 class BrokenError(Exception):
@@ -39,8 +40,7 @@ class Outcome:
         else:
             self.values[name], self.dtypes[name] = host.astype(np.float64), host.dtype
             if not np.all(np.isfinite(host)):
-                where = tuple(int(i) for i in np.argwhere(~np.isfinite(host))[0])
-                self.problems.append(f"{name} is not finite: {host[where]} at {list(where)}")
+                self.problems.append(f"{name} is not finite: {first_not_finite(host)}")
 
     def differs(self, again: "Outcome", name: str) -> bool:
         """Whether another run gave another array, but for the rounding of a parallel device."""
@@ -136,15 +136,6 @@ def takes_parameters(function: Callable[..., Any]) -> bool:
     wanted = [p for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
     variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
     return len(wanted) > 1 or variadic or any(p.name == "params" for p in parameters)
-
-
-def kind(x: Any) -> str:
-    """What came, in words."""
-    if isinstance(x, (tuple, list)):
-        return f"a {type(x).__name__} of {len(x)}"
-    if is_array_api_obj(x):
-        return f"an array of shape {tuple(x.shape)}"
-    return "None" if x is None else f"a {type(x).__name__}"
 
 
 def _check_unchanged(outcome: Outcome, name: str, given: Any, before: Any, dtype: str) -> None:

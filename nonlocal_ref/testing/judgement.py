@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import FLOATS, check_choice, check_integer, check_number
+from nonlocal_ref.arguments import FLOATS, check_choice, check_number
 from nonlocal_ref.backend import load_backend
 from nonlocal_ref.checker import gradcheck
 from nonlocal_ref.testing.diagnosis import Subject, diagnose
@@ -111,13 +111,6 @@ def read_settings(backend: Any, dtype: Any, ratio: Any) -> None:
     load_backend(backend)
     check_choice("dtype", dtype, FLOATS)
     check_number("ratio", ratio, lambda value: 0 < value < float("inf"), "positive and finite")
-
-
-def read_seed(rng: np.random.Generator | int | None) -> int:
-    """A seed that repeats the comparison."""
-    if isinstance(rng, np.random.Generator) or rng is None:
-        return int(np.random.default_rng(rng).integers(2**32))
-    return check_integer("rng", rng, least=0)
 
 
 def name_of(function: Any) -> str:

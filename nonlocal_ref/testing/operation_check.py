@@ -5,17 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.arguments import check_choice, check_integer, check_number
+from nonlocal_ref.arguments import check_choice, check_integer, read_seed
 from nonlocal_ref.operation import nonlocal_op
-from nonlocal_ref.pairwise import SOFTMAX_VARIANTS, VARIANTS
+from nonlocal_ref.pairwise import VARIANTS
+from nonlocal_ref.params import check_scale
 from nonlocal_ref.testing.diagnosis import Subject
 from nonlocal_ref.testing.examples import SIZES, check_sizes, draw_example
-from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, check_callable, kind, observe
-from nonlocal_ref.testing.judgement import Judgement, gradients_by_name, name_of, read_seed, read_settings
+from nonlocal_ref.testing.implementation import BrokenError, Implementation, Outcome, check_callable, observe
+from nonlocal_ref.testing.judgement import Judgement, gradients_by_name, name_of, read_settings
 from nonlocal_ref.testing.magnitudes import LIMIT, Values, operation_magnitudes
 from nonlocal_ref.testing.readings import Reading, read_operation
 from nonlocal_ref.testing.report import ConformanceReport
 from nonlocal_ref.testing.traps import Sizes
+from nonlocal_ref.wording import kind
 
 
 def check_operation(
@@ -122,15 +124,10 @@ def read_sizes(sizes: Any) -> dict[str, int]:
 
 def read_scale(scale: float | str | None, variant: str, depth: int) -> float | None:
     """The number that a scale stands for."""
+    check_scale(variant, scale, inner=True)
     if scale is None:
         return None
-    if variant not in SOFTMAX_VARIANTS:
-        msg = f"scale belongs to the softmax variants {SOFTMAX_VARIANTS}, got {scale!r} for {variant!r}"
-        raise ValueError(msg)
-    if isinstance(scale, str):
-        check_choice("scale", scale, ("inner",))
-        return float(depth**-0.5)
-    return check_number("scale", scale, lambda value: abs(value) < float("inf"), "finite, 'inner' or None")
+    return float(depth**-0.5 if scale == "inner" else scale)
 
 
 def operation_subject(variant: str, scale: float | None, arrays: Values, dy: np.ndarray) -> Subject:

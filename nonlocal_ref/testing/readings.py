@@ -131,7 +131,9 @@ def read_block(
         dtheta, dphi, dg, *dw_f = operation_backward(y_replace(dy))
         dfeatures, embed_grads = embed_backward(dtheta, dphi, dg)
         (dx,) = fold_backward(dfeatures.reshape(folded))
-        grads = embed_grads | project_grads | dict(zip(["w_f.weight"], dw_f, strict=False))
+        grads = embed_grads | project_grads
+        if reading.variant == "concatenation":
+            (grads["w_f.weight"],) = dw_f
         return (dz + dx if reading.residual else dx), grads
 
     return (added + x if reading.residual else added), backward

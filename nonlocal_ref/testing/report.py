@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nonlocal_ref.testing.traps import TRAPS
+from nonlocal_ref.wording import columns
 
 
 class Finding(NamedTuple):
@@ -126,13 +127,4 @@ def _table(rows: tuple[Row, ...]) -> list[str]:
         numbers = (f"{row.ratio:.2g}", f"{row.limit:g}")
         entry = (str(list(row.index)), f"{row.got:.9g}", f"{row.expected:.9g}")
         cells.append((row.name, str(row.shape), *numbers, verdict, *entry))
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    right = {2, 3, 6, 7}
-    lines = []
-    for line in cells:
-        padded = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return [*lines, ""]
+    return [*columns(cells, {2, 3, 6, 7}), ""]

@@ -39,7 +39,8 @@ def block(
     dkeys = phi_backward(phi_pool_backward(_like(dphi, phi))) + g_backward(g_pool_backward(_like(dg, g)))
     dfeatures = theta_backward(_like(dtheta, theta_map)) + keys_backward(dkeys)
     dx = given(dz) + dfeatures.move(lambda array: unfold(array, x.shape, domain, group)[0])
-    grads |= dict(zip(["w_f.weight"], dw_f, strict=False))
+    if config.variant == "concatenation":
+        (grads["w_f.weight"],) = dw_f
     return z, dx, {key: grads[key] for key in params if key in grads}
 
 

@@ -95,7 +95,7 @@ class Rounded:
 
 
 def given(x: np.ndarray) -> Rounded:
-    """An input."""
+    """An input, which has no error."""
     return Rounded(x, np.abs(x))
 
 

@@ -18,6 +18,7 @@ from nonlocal_ref.testing.name_matching import (
     nearest,
     unusable,
 )
+from nonlocal_ref.wording import kind
 
 
 class StateReport(NamedTuple):
@@ -115,7 +116,7 @@ def read_state_dict(
     inside = {name: x for name, x in state.items() if name.startswith(prefix)}
     rules = choose_convention(inside, config, prefix) if convention is None else find_convention(convention)
     for name in unusable(inside, rules, prefix):
-        msg = f"{name} must be an array, got {_kind(inside[name])}; a bias that is not there is left out"
+        msg = f"{name} must be an array, got {kind(inside[name])}; a bias that is not there is left out"
         raise TypeError(msg)
     arrays = {name: plain(name, x) for name, x in inside.items() if is_array_api_obj(x)}
     match = match_names(arrays, config, rules, prefix)
@@ -163,10 +164,6 @@ def plain(name: str, value: Any) -> np.ndarray:
         msg = f"{name} must hold numbers, got {host.dtype}"
         raise TypeError(msg)
     return host.astype(np.float64)
-
-
-def _kind(x: Any) -> str:
-    return "None" if x is None else f"a {type(x).__name__}"
 
 
 def _only(places: Iterable[str], state: Mapping[str, Any], config: BlockConfig) -> str:

@@ -17,9 +17,10 @@ from nonlocal_ref.params import STATISTICS, BlockConfig
 from nonlocal_ref.testing.adapters import Operation
 from nonlocal_ref.testing.autodiff import tensor_gradients
 from nonlocal_ref.testing.conventions import KEYS, OURS, Convention
-from nonlocal_ref.testing.implementation import BrokenError, kind
+from nonlocal_ref.testing.implementation import BrokenError
 from nonlocal_ref.testing.name_matching import Match, choose_convention, find_convention, match_names
 from nonlocal_ref.testing.state_dict import plain
+from nonlocal_ref.wording import kind
 
 
 def is_torch_module(x: Any) -> bool:

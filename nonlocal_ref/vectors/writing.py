@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nonlocal_ref import __version__
 from nonlocal_ref.machine.whole_files import write_whole
 from nonlocal_ref.testing.magnitudes import LIMIT, Values
 from nonlocal_ref.testing.npz import npz_bytes
@@ -70,7 +71,7 @@ def vectors_bytes(cases: Iterable[Case]) -> bytes:
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "nonlocal_ref": package_version(),
+        "nonlocal_ref": __version__,
         "error_ratio": LIMIT,
         "cases": described,
         "sha256": {name: checksum(array) for name, array in arrays.items()},
@@ -94,10 +95,3 @@ def magnitudes_of(outputs: Outputs) -> dict[str, float]:
 def checksum(array: np.ndarray) -> str:
     """sha256 of the numbers, row by row, little-endian."""
     return hashlib.sha256(np.array(array, dtype=array.dtype.newbyteorder("<"), order="C").tobytes()).hexdigest()
-
-
-def package_version() -> str:
-    """The version of this package."""
-    import nonlocal_ref
-
-    return nonlocal_ref.__version__

@@ -10,6 +10,11 @@ X = normal((3, 2))
 W = normal((4, 2), 1)
 
 
+def in_one_line(report):
+    """The text, however its lines are broken."""
+    return " ".join(str(report).split())
+
+
 def square_with(backward_of):
     """y = x², with backward_of(x, y) for a backward."""
 
@@ -133,7 +138,7 @@ def test_a_broken_promise_is_reported(mistake):
     op, told = ONE_ARGUMENT[mistake]
     report = nl.gradcheck(op, X, rng=0, names=["x"])
     assert report.status == "wrong"
-    assert told in str(report)
+    assert told in in_one_line(report)
     assert report.problems
 
 
@@ -143,7 +148,7 @@ def test_of_an_exception_of_several_lines_the_first_is_shown():
         raise RuntimeError(msg)
 
     (problem,) = nl.gradcheck(op, X).problems
-    assert problem.message.startswith("raised RuntimeError: no luck (in op, line ")
+    assert problem.message.startswith("raised RuntimeError: no luck (in op, test_contract.py line ")
 
 
 def test_a_note_on_an_exception_does_not_hide_what_it_says():
@@ -153,15 +158,6 @@ def test_a_note_on_an_exception_does_not_hide_what_it_says():
         raise error
 
     assert "raised RuntimeError: no luck (in op" in str(nl.gradcheck(op, X))
-
-
-def test_what_this_package_raises_is_placed_where_it_was_called():
-    def op(x):
-        return nl.nonlocal_op("gaussian", x, x, x)
-
-    (problem,) = nl.gradcheck(op, X).problems
-    assert "must have 3 axes" in problem.message
-    assert "(in op, line " in problem.message
 
 
 def test_the_wrong_number_of_arguments_has_no_place():
@@ -192,9 +188,53 @@ def test_only_the_gradient_that_ignores_dy_is_told_so():
     assert {problem.culprit for problem in report.problems if "does not use dy" in problem.message} == {"weight"}
 
 
+@pytest.mark.parametrize(
+    ("mistake", "kind"),
+    [
+        ("input changed", "overwritten"),
+        ("y changed", "overwritten"),
+        ("kept in one place", "overwritten"),
+        ("not zero at zero", "not_linear"),
+        ("|dy|", "not_linear"),
+        ("random backward", "other"),
+        ("float32 for float64", "other"),
+    ],
+)
+def test_a_promise_that_says_what_is_wrong_has_a_kind(mistake, kind):
+    report = nl.gradcheck(ONE_ARGUMENT[mistake][0], X, rng=0, names=["x"])
+    assert {problem.kind for problem in report.problems} == {kind}
+
+
+def test_what_numpy_raises_is_told_with_the_line_of_the_operation():
+    def op(x):
+        return x @ x, lambda dy: (dy,)
+
+    line = op.__code__.co_firstlineno + 1
+    assert f"(in op, test_contract.py line {line})" in in_one_line(nl.gradcheck(op, X, rng=0))
+
+
+def test_what_our_own_operations_raise_is_told_with_the_line_that_called_them():
+    def op(x):
+        return nl.weights("gaussian", x, x)
+
+    line = op.__code__.co_firstlineno + 1
+    assert f"(in op, test_contract.py line {line})" in in_one_line(nl.gradcheck(op, X, rng=0))
+
+
+def test_what_numpy_raises_in_backward_is_told_with_its_line():
+    def op(x):
+        def backward(dy):
+            return (np.linalg.inv(dy),)
+
+        return x * x, backward
+
+    line = op.__code__.co_firstlineno + 2
+    assert f"(in backward, test_contract.py line {line})" in in_one_line(nl.gradcheck(op, X, rng=0))
+
+
 def test_the_gradient_of_a_constant_is_one_too_many():
     report = nl.gradcheck(lambda x, n: (n * x, lambda dy: (n * dy, None)), X, 3)
-    assert "got 2; constants get none: n" in str(report)
+    assert "got 2; constants get none: n" in in_one_line(report)
 
 
 def test_gradients_in_the_wrong_order_are_told_by_their_shapes():
@@ -228,7 +268,7 @@ def test_a_dict_argument_needs_a_dict_of_gradients(grads, told):
         return y, lambda dy: (backward(dy)[0], grads(dy))
 
     report = nl.gradcheck(op, X, {"weight": W, "bias": np.ones(4), "count": 3})
-    assert told in str(report)
+    assert told in in_one_line(report)
 
 
 def test_a_dict_that_the_operation_writes_to_is_reported():
@@ -238,8 +278,8 @@ def test_a_dict_that_the_operation_writes_to_is_reported():
         return affine(x, params)
 
     report = nl.gradcheck(op, X, {"weight": W, "bias": np.ones(4)}, rng=0)
-    assert "params had keys added or removed" in str(report)
-    assert "params.weight was replaced in its dict" in str(report)
+    assert "params had keys added or removed" in in_one_line(report)
+    assert "params.weight was replaced in its dict" in in_one_line(report)
 
 
 def test_a_gradient_on_another_device_is_reported():
@@ -249,13 +289,13 @@ def test_a_gradient_on_another_device_is_reported():
         return x * x, lambda dy: (strict.asarray(2 * x * dy, device=strict.Device("CPU_DEVICE")),)
 
     report = nl.gradcheck(op, strict.asarray(X, device=strict.Device("device1")), rng=0)
-    assert "x is a array_api_strict (array_api_strict.Device('device1')) array" in str(report)
+    assert "x is a array_api_strict (array_api_strict.Device('device1')) array" in in_one_line(report)
 
 
 def test_a_y_of_another_library_is_reported():
     strict = pytest.importorskip("array_api_strict")
     report = nl.gradcheck(lambda x: (np.asarray(x) * 2, lambda dy: (dy,)), strict.asarray(X), rng=0)
-    assert "y is a numpy (cpu) array" in str(report)
+    assert "y is a numpy (cpu) array" in in_one_line(report)
 
 
 def test_nothing_that_the_caller_owns_is_touched():
@@ -278,7 +318,7 @@ def test_a_keyboard_interrupt_is_not_swallowed():
 def test_a_broken_operation_leaves_every_gradient_unchecked():
     report = nl.gradcheck(raises, X)
     assert [leaf.status for leaf in report] == ["inconclusive"]
-    assert "in raises, line" in str(report)
+    assert "(in raises, test_contract.py line" in in_one_line(report)
 
 
 def test_square_keeps_every_promise():

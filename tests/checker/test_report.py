@@ -54,7 +54,10 @@ def test_the_numbers_of_a_wrong_gradient():
 
 
 def test_full_mode_names_the_worst_entry_of_a_right_gradient_too():
-    assert nl.gradcheck(square, X, rng=0, mode="full")["x"].worst is not None
+    off = np.asarray([[0, 0], [1e-9, 0], [0, 0]])  # far more than the rounding, and less than anybody minds
+    report = nl.gradcheck(lambda x: (x * x, lambda dy: ((2 + off) * x * dy,)), X, rng=0, mode="full", names=["x"])
+    assert report
+    assert report["x"].worst == (1, 0)
 
 
 def test_the_text_of_a_right_operation():
@@ -85,3 +88,15 @@ def test_a_zero_gradient_says_that_nothing_else_was_checked():
 
 def test_gradient_and_number_that_are_both_zero_have_no_error():
     assert nl.gradcheck(relu, -np.abs(X) - 1, rng=0)["x"].relative_error == 0
+
+
+def test_every_line_fits_a_page_and_goes_on_under_its_text():
+    def op(values_of_a_long_name, weights_of_a_long_name):
+        y = values_of_a_long_name * weights_of_a_long_name
+        return y, lambda dy: [dy * weights_of_a_long_name, np.sum(dy * values_of_a_long_name, axis=0)]
+
+    _, _, sentences = str(nl.gradcheck(op, np.ones((2, 3)), np.ones(3), rng=0)).split("\n\n")
+    first, second, *_ = sentences.splitlines()
+    assert max(map(len, sentences.splitlines())) <= 100
+    assert first.startswith("wrong: ")
+    assert second.startswith("       ")

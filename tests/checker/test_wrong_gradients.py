@@ -122,5 +122,7 @@ def test_a_smaller_rtol_finds_a_smaller_mistake():
 
 
 def test_check_gradients_raises_with_the_whole_report():
-    with pytest.raises(AssertionError, match=r"(?s)WRONG: args\[0\].*worst at.*repeat with rng=7"):
+    with pytest.raises(AssertionError, match=r"(?s)WRONG: args\[0\].*worst at.*repeat with rng=7") as raised:
         nl.check_gradients(with_wrong(linear, 0, lambda dx, dy: -dx), X, W, rng=7)
+    assert isinstance(raised.value, nl.GradientError)
+    assert raised.value.report["args[0]"].diagnosis[0].name == "constant_factor"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import nonlocal_ref as nl
 from nonlocal_ref.backend import to_backend
-from nonlocal_ref.exact.prefix_sums import BLOCK, prefix_sums
+from nonlocal_ref.exact.prefix_sums import ROWS_A_SUM, prefix_sums
 from tests import tolerances
 from tests.helpers import normal
 
@@ -20,7 +20,7 @@ def test_prefix_sums_are_the_sums_of_what_comes_before(batch, count, width, seed
     tolerances.assert_ratio(prefix_sums(x), expected, magnitude, np.finfo(float).eps)
 
 
-@pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, BLOCK**2, BLOCK**2 + 1])
+@pytest.mark.parametrize("count", [ROWS_A_SUM - 1, ROWS_A_SUM, ROWS_A_SUM + 1, ROWS_A_SUM**2, ROWS_A_SUM**2 + 1])
 def test_whole_numbers_are_summed_exactly_across_the_borders_of_blocks(count, xp):
     x = np.arange(1.0, count + 1)[None, :, None]
     got = xp.to_numpy(prefix_sums(xp.asarray(x)))

@@ -179,7 +179,7 @@ def test_what_does_not_fit_an_adapter_is_said_in_the_words_of_its_form(op, told)
     [
         (Affine(), {"Q": "dW"}, ValueError, "Affine has no attribute 'Q' for a parameter; it has W, b"),
         (Affine(), {"W_": "dW"}, ValueError, "did you mean 'W'"),
-        (Affine(), {"W": 3}, TypeError, "W must be the name of the attribute with its gradient, got a int"),
+        (Affine(), {"W": 3}, TypeError, "W must be the name of the attribute with its gradient, got an int"),
         (Affine, {}, TypeError, "a layer must be an object, got the class Affine"),
         (np.sum, {}, TypeError, "a layer must have forward and backward, got .* without forward"),
     ],

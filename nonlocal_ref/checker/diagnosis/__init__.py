@@ -8,9 +8,9 @@ a term that is missing                        terms.py
 softmax without its Jacobian                  softmax.py
 mask, gate, pooling index                     gates.py
 the right formula at the wrong values         values.py, partners.py
-an array and the weight it is multiplied by   layers.py, behind.py, inside.py
+an array and the weight it is multiplied by   layers.py, inside.py; all of these behind it, behind.py
 a factor for every output, or every entry     entrywise.py
-an operation that we know                     recognition.py, pieces.py, mistakes.py, known.py
+an operation that we know                     known_operation/
 in which order                                ranking.py
 """
 

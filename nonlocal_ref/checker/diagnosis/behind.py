@@ -26,7 +26,7 @@ class Behind(Evidence):
 
     @cached_property
     def entries(self) -> np.ndarray:
-        """All."""
+        """Every entry of h is known where every entry of x is."""
         return np.arange(int(np.prod(self.shape)))
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from nonlocal_ref.checker.leaves import Arguments
 from nonlocal_ref.params import BlockConfig
 
+LARGEST = 1e100  # its square is a number; beyond stand the fillers of masks, as np.finfo(float).min
 DEEPEST = 4  # functions inside functions: a decorated, partially applied operation
 
 
@@ -20,22 +21,21 @@ class Constants:
     numbers: dict[str, float] = field(default_factory=dict)
     masks: list[np.ndarray] = field(default_factory=list)
     configs: list[BlockConfig] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
 
     def add(self, name: str, value: Any) -> None:
         """Keep what can be used."""
         if isinstance(value, (bool, np.bool_)):
             return
-        if isinstance(value, (int, float, np.integer, np.floating)) and np.isfinite(float(value)):
-            self.numbers.setdefault(name, float(value))
+        if isinstance(value, (int, float, np.integer, np.floating)):
+            number = value if isinstance(value, int) else float(value)  # an int may be too large for a float
+            if number == 0 or 1 / LARGEST < abs(number) < LARGEST:  # NaN is not kept either
+                self.numbers.setdefault(name, float(number))
         elif isinstance(value, np.ndarray) and value.dtype == np.bool_:
             self.masks.append(value)
         elif isinstance(value, BlockConfig):
             self.configs.append(value)
             if value.scale_factor is not None:
                 self.numbers.setdefault("scale", value.scale_factor)
-        elif isinstance(value, str):
-            self.words.append(value)
         elif isinstance(value, dict):
             for key, part in value.items():
                 if not isinstance(part, dict):

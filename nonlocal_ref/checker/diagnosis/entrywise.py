@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from nonlocal_ref.checker.diagnosis.evidence import Evidence
+from nonlocal_ref.checker.diagnosis.factors import number
 from nonlocal_ref.checker.diagnosis.inside import FUNCTIONS
 from nonlocal_ref.checker.report import Proposal
 
 LEAST_ROWS = 3  # with two numbers or more in each, that are off by one factor
+FEW = 3  # entries that are told one by one
 NEAR = 1e-6
 DERIVATIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "1 - y² (of tanh)": lambda y: 1 - y * y,
@@ -87,11 +89,19 @@ def telling(right: np.ndarray) -> bool:
 
 def named(factors: np.ndarray, where: np.ndarray, shape: tuple[int, ...], what: str) -> Proposal:
     """What such factors say."""
-    known = factors[np.isfinite(factors)]
-    shown = ", ".join(f"{factor:.5g}" for factor in known[:3])
-    told = f"every {what} has its own factor, {shown}, ..."
+    finite = np.isfinite(factors)
+    known = factors[finite]
     if np.all((np.abs(known) < NEAR) | (np.abs(known - 1) < NEAR)):
         return Proposal("index_ignored", f"every {what} is right, or gives nothing; is a gate closed that is open?")
+    off = np.abs(known - 1) >= NEAR
+    if np.count_nonzero(off) <= min(FEW, len(known) // 4):
+        places = [str([int(i) for i in np.unravel_index(place, shape)]) for place in where[finite][off]]
+        given = ", ".join(number(float(factor)) for factor in known[off])
+        verb, they = ("is", "it") if len(places) == 1 else ("are", "they")
+        told = f"only {'what comes from y at ' if what == 'output' else ''}{', '.join(places)} {verb} wrong"
+        return Proposal("constant_factor", f"{told}: {given} times what {they} must be")
+    shown = ", ".join(f"{factor:.5g}" for factor in known[:3])
+    told = f"every {what} has its own factor, {shown}, ..."
     if along_fewer_axes(factors, where, shape):
         return Proposal("constant_factor", f"{told}, the same along an axis")
     return Proposal("stale_value", f"{told}: is a derivative taken at other values than on the way forth?")

@@ -3,6 +3,12 @@
 backward is linear, so it is a matrix, and so is the measured derivative.  With J the measured Jacobian (y by entries of
 one leaf), the right gradient is J ᵀ u for every cotangent u, also for one that a hypothesis makes up: u on one slice of
 y alone, u orthogonal to y, u transposed.  J is measured once, entry by entry; of a large array only some entries are.
+
+given           what backward gave for the scene's random cotangents, (cotangents, all entries)
+came            the measured entries of it, (cotangents, entries): what a hypothesis must explain
+right           what it must be, J ᵀ u; the error is right - came
+given_matrix    what backward gives for unit cotangents, (outputs, entries): the matrix that backward is
+right_matrix    what it must be: the rows of J
 """
 
 from collections.abc import Iterator
@@ -15,7 +21,7 @@ import numpy as np
 from nonlocal_ref.backend import to_numpy
 from nonlocal_ref.checker.contract import Call, ContractError, unusable
 from nonlocal_ref.checker.diagnosis.constants import Constants, read_constants
-from nonlocal_ref.checker.diagnosis.recognition import Recognised, recognise
+from nonlocal_ref.checker.diagnosis.known_operation.recognition import Recognised, recognise
 from nonlocal_ref.checker.differences import TINY_STEP, central, complex_step
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaves import Leaf, Values

@@ -235,7 +235,7 @@ def on(shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
 
 
 def axes_of(name: str, axes: tuple[int, ...]) -> str:
-    """Axes in words."""
+    """Axes of an array in words: "axes 0 and 1 of dy"."""
     return f"ax{'is' if len(axes) == 1 else 'es'} {' and '.join(map(str, axes))} of {name}"
 
 
@@ -249,6 +249,6 @@ def number(factor: float) -> str:
     return f"{factor:.5g}" if abs(factor - 1) > 0.01 else f"{factor:.10g}"
 
 
-def listed_numbers(axes: tuple[int, ...]) -> str:
-    """Axes in words, of no array in particular."""
+def axes_in_words(axes: tuple[int, ...]) -> str:
+    """Axes in words, of no array in particular: "axes 0 and 1"."""
     return f"ax{'is' if len(axes) == 1 else 'es'} {' and '.join(map(str, axes))}"

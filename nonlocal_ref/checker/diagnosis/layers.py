@@ -15,7 +15,7 @@ import numpy as np
 
 from nonlocal_ref.checker.diagnosis.evidence import Evidence
 from nonlocal_ref.checker.diagnosis.inside import arrays_inside
-from nonlocal_ref.checker.report import Proposal
+from nonlocal_ref.checker.report import Cause, Proposal
 
 MOST_PATHS = 8
 SHORT = 16  # an axis along which every index is tried
@@ -48,7 +48,7 @@ class Layer:
         return self.stored(gradients.reshape(-1, *self.weights.shape))
 
     def through(self) -> np.ndarray:
-        """dW Wᵀ, right."""
+        """dW Wᵀ for the right dW: what Σ xᵀ dx must be."""
         return np.asarray(self.dw(self.weights.right) @ self.w.T)
 
     def alone(self) -> bool:
@@ -146,7 +146,7 @@ def other_inputs_of_a_layer(evidence: Evidence) -> Iterator[Proposal]:
                     return
 
 
-def other_inputs(layer: Layer) -> Iterator[tuple[str, str, np.ndarray]]:
+def other_inputs(layer: Layer) -> Iterator[tuple[Cause, str, np.ndarray]]:
     """What may have been read for x."""
     x, name = layer.x, layer.inputs.name
     for told, part in parts(x.shape):

@@ -7,7 +7,7 @@ from math import factorial, prod
 import numpy as np
 
 from nonlocal_ref.checker.diagnosis.evidence import Evidence, usable
-from nonlocal_ref.checker.diagnosis.factors import listed_numbers
+from nonlocal_ref.checker.diagnosis.factors import axes_in_words
 from nonlocal_ref.checker.report import Proposal
 
 MOST_AXES = 5
@@ -121,7 +121,7 @@ def rearrangements(shape: tuple[int, ...]) -> Iterator[tuple[str, np.ndarray]]:
                 reshaped += [(told, turned.ravel()), (told, np.argsort(turned.ravel()))]
     for count in range(1, len(axes) + 1):
         for some in combinations(axes, count):
-            yield f"flipped along {listed_numbers(some)}", np.flip(index, some).ravel()
+            yield f"flipped along {axes_in_words(some)}", np.flip(index, some).ravel()
     for axis in axes:
         for shift in shifts(shape[axis]):
             half = ": its halves are exchanged" if 2 * shift == shape[axis] and shape[axis] > 2 else ""

@@ -28,7 +28,7 @@ from nonlocal_ref.checker.diagnosis.factors import (
     zero_gradient,
 )
 from nonlocal_ref.checker.diagnosis.gates import gate_of_dy, gradient_where_none_belongs, right_where_open
-from nonlocal_ref.checker.diagnosis.known import a_path_left_out, a_usual_mistake
+from nonlocal_ref.checker.diagnosis.known_operation.known import a_path_left_out, a_usual_mistake
 from nonlocal_ref.checker.diagnosis.layers import a_path_through_a_weight, another_weight, other_inputs_of_a_layer
 from nonlocal_ref.checker.diagnosis.partners import another_array_is_read, moved_and_scaled
 from nonlocal_ref.checker.diagnosis.places import (
@@ -114,9 +114,7 @@ BEHIND_A_LAYER: tuple[Hypothesis, ...] = (
     nothing_for_some_entries,
     a_factor_for_each_entry,
 )
-AT_OTHER_VALUES: tuple[tuple[Hypothesis, ...], ...] = ((right_at_other_values,), (does_not_see_the_values,))
-OVERWRITTEN = ("after the operation ran on other inputs", "was changed in place", "changes y in place", "was replaced")
-NOT_LINEAR = "backward must be linear"
+AT_OTHER_VALUES: tuple[Hypothesis, ...] = (right_at_other_values, does_not_see_the_values)
 
 
 def diagnose(
@@ -127,7 +125,7 @@ def diagnose(
     found = {name: proposals for name, proposals in found.items() if proposals}
     positions = {leaf.name: position for position, leaf in enumerate(evaluation.arguments.leaves)}
     scene = Scene(evaluation, {positions[report.name]: report.method for report in reports}, seed)
-    nonlinear = {problem.culprit for problem in problems if NOT_LINEAR in problem.message}
+    nonlinear = {problem.culprit for problem in problems if problem.kind == "not_linear"}
     unexplained: list[str] = []
     for report in reports:
         if report.name in found or (report.status != "wrong" and report.name not in nonlinear):
@@ -156,7 +154,7 @@ def same_cause(found: dict[str, tuple[Proposal, ...]], unexplained: list[str]) -
 
 def from_problem(problem: Problem) -> tuple[Proposal, ...]:
     """A promise that was not kept and says by itself what is wrong."""
-    if any(sign in problem.message for sign in OVERWRITTEN):
+    if problem.kind == "overwritten":
         return (Proposal("stale_value", "an array that backward reads is overwritten; make a new one for each call"),)
     return ()
 
@@ -173,28 +171,28 @@ def of_leaf(scene: Scene, position: int, *, linear: bool) -> list[Proposal]:
             return []
     except ContractError:  # backward raises for other cotangents: nothing can be asked
         return []
-    for hypotheses in (FROM_WHAT_IS_KNOWN, BY_ASKING_AGAIN):
-        found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
-        if found:
-            return found
+    return next((found for found in stages(evidence) if found), [])
+
+
+def stages(evidence: Evidence) -> Iterator[list[Proposal]]:
+    """What each group of hypotheses says, the next one asked only where all before it said nothing."""
+    yield told_by(FROM_WHAT_IS_KNOWN, evidence)
+    yield told_by(BY_ASKING_AGAIN, evidence)
     rest = evidence.less_the_path_straight_through()
     if rest is not None:
-        found = [proposal for hypothesis in BESIDE_A_RESIDUAL for proposal in asked(hypothesis, rest)]
-        if found:
-            return [Proposal(name, f"beside the path straight through: {text}") for name, text in found]
-    for hypotheses in (IN_ITS_LAYER, ENTRY_BY_ENTRY):
-        found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
-        if found:
-            return found
+        yield told_by(BESIDE_A_RESIDUAL, rest, "beside the path straight through: ")
+    yield told_by(IN_ITS_LAYER, evidence)
+    yield told_by(ENTRY_BY_ENTRY, evidence)
     for weight, behind in asked(behind_a_layer, evidence):
-        found = [proposal for hypothesis in BEHIND_A_LAYER for proposal in asked(hypothesis, behind)]
-        if found:
-            return [Proposal(name, f"of the product with {weight}: {text}") for name, text in found]
-    for hypotheses in AT_OTHER_VALUES:  # they run the operation many times
-        found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
-        if found:
-            return found
-    return []
+        yield told_by(BEHIND_A_LAYER, behind, f"of the product with {weight}: ")
+    for hypothesis in AT_OTHER_VALUES:  # each runs the operation many times
+        yield told_by((hypothesis,), evidence)
+
+
+def told_by(hypotheses: tuple[Hypothesis, ...], evidence: Evidence, where: str = "") -> list[Proposal]:
+    """The proposals of a group, in its order."""
+    found = [proposal for hypothesis in hypotheses for proposal in asked(hypothesis, evidence)]
+    return [Proposal(name, f"{where}{text}") for name, text in found]
 
 
 def asked(hypothesis: Callable[[Evidence], Iterator[Found]], evidence: Evidence) -> list[Found]:
@@ -202,5 +200,5 @@ def asked(hypothesis: Callable[[Evidence], Iterator[Found]], evidence: Evidence)
     try:
         with np.errstate(all="ignore"):
             return list(hypothesis(evidence))
-    except (ContractError, np.linalg.LinAlgError):  # no value there, or numbers that no system can be solved in
+    except (ContractError, np.linalg.LinAlgError, ArithmeticError):  # no value there, no solution, or out of range
         return []

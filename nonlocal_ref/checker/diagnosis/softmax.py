@@ -73,6 +73,10 @@ def wrong_jacobians(evidence: Evidence, axis: int) -> Iterator[Proposal]:
         if other != over:
             told = f"Σ p dy is summed over axis {other - 1}; the softmax runs over axis {over - 1}"
             candidates[told] = p * (u - np.sum(u * p, axis=other, keepdims=True))
+    if p.ndim > 1:
+        everything = tuple(range(1, u.ndim))
+        told = f"Σ p dy is summed over everything, one number for all rows; the softmax runs over axis {over - 1}"
+        candidates[told] = p * (u - np.sum(u * p, axis=everything, keepdims=True))
     for told, candidate in candidates.items():
         if evidence.explained_by(candidate.reshape(len(u), -1)[:, evidence.entries]):
             yield Proposal("softmax_jacobian", told)
@@ -94,8 +98,8 @@ def right_if_orthogonal(evidence: Evidence, axis: int) -> Iterator[Proposal]:
     orthogonal = u - share * y
     right, given = evidence.right_for(orthogonal), evidence.given_for(orthogonal)
     if np.any(np.abs(right) > scene.tolerance) and evidence.close(right, given, float(np.max(np.abs(evidence.error)))):
-        told = "right for every dy that is orthogonal to y row by row, for no other: softmax without the second term"
-        yield Proposal("softmax_jacobian", f"{told} of its Jacobian, p (dp - Σ p dp)")
+        told = "right for every dy that is orthogonal to y row by row, for no other: in the Jacobian of softmax, "
+        yield Proposal("softmax_jacobian", f"{told}p (dp - Σ p dp), the second term is missing or wrong")
 
 
 def softmax_axes(scene: Scene) -> list[int]:

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from nonlocal_ref.checker.diagnosis.evidence import Evidence
-from nonlocal_ref.checker.diagnosis.factors import listed_numbers
+from nonlocal_ref.checker.diagnosis.factors import axes_in_words
 from nonlocal_ref.checker.report import Proposal
 
 LEAST_MORE = 8  # equations than free numbers, or a term is found by chance
@@ -111,7 +111,7 @@ def statistics_as_constants(evidence: Evidence) -> Iterator[Proposal]:
                 if (error.size // group) * (group - len(basis)) < LEAST_MORE or group <= len(basis):
                     continue
                 if in_span(error, basis, some, tolerance) and not in_span(right, basis, some, tolerance):
-                    told = f"what is missing is {what} along {listed_numbers(some)}: a mean, a variance or a norm"
+                    told = f"what is missing is {what} along {axes_in_words(some)}: a mean, a variance or a norm"
                     yield Proposal("missing_term", f"{told} over them depends on {evidence.name} as well")
                     return
 

@@ -9,7 +9,7 @@ from nonlocal_ref.checker.diagnosis.evidence import Evidence, Scene
 from nonlocal_ref.checker.diagnosis.inside import arrays_inside
 from nonlocal_ref.checker.diagnosis.terms import is_diagonal
 from nonlocal_ref.checker.leaves import Values
-from nonlocal_ref.checker.report import Proposal
+from nonlocal_ref.checker.report import Cause, Proposal
 
 DEGREE = 3
 LEAST_POINTS = 6
@@ -29,13 +29,13 @@ def right_at_other_values(evidence: Evidence) -> Iterator[Proposal]:
             return
 
 
-def replaced(scene: Scene) -> Iterator[tuple[str, str, Values]]:
+def replaced(scene: Scene) -> Iterator[tuple[Cause, str, Values]]:
     """Other values that a name may have had when backward read it."""
     for position, leaf in enumerate(scene.leaves):
         if not leaf.floating or leaf.values.size == 0:
             continue
         x = scene.values[position]
-        changed: list[tuple[str, str, np.ndarray]] = []
+        changed: list[tuple[Cause, str, np.ndarray]] = []
         if x.shape == scene.y.shape:
             changed.append(
                 ("stale_value", f"{leaf.name} had the values of y; is y used for it, or the name rebound?", scene.y)

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from functools import reduce
 from typing import Any
 
+from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.cli.usage import fail
 from nonlocal_ref.testing import load_user_function
-from nonlocal_ref.testing.blame import in_one_line
 from nonlocal_ref.testing.torch_module import is_torch_module
 
 

@@ -44,7 +44,7 @@ def by_place(rows: list[Entry]) -> dict[str, list[Entry]]:
 
 
 def section(heading: str, rows: list[Entry], *, every: bool) -> str:
-    """One table."""
+    """One table of gradients, with a heading."""
     if every:
         return "\n".join([heading, *table(map(line_of, rows))])
     groups: dict[str, list[Entry]] = {}
@@ -62,7 +62,7 @@ def table(lines: Iterable[list[str]]) -> Iterable[str]:
 
 
 def line_of(row: Entry) -> list[str]:
-    """One gradient."""
+    """The cells of one gradient."""
     return [
         row["operation"],
         row["argument"],
@@ -85,14 +85,14 @@ def line_of_group(name: str, rows: list[Entry]) -> list[str]:
 
 
 def error_text(row: Entry) -> str:
-    """3e-15; 0 where the gradient is zero within its rounding."""
+    """An error as in 3e-15; 0 where the gradient is zero within its rounding."""
     if row["relative_error"] is not None:
         return f"{row['relative_error']:.0e}" if row["relative_error"] else "0"
     return "0" if row["zero"] else "-"
 
 
 def allowed_text(row: Entry) -> str:
-    """1e-07."""
+    """A bound as in 1e-07."""
     if row["relative_allowed"] is not None:
         return f"{row['relative_allowed']:.0e}"
     return "rounding" if row["zero"] else "-"

@@ -133,17 +133,17 @@ def finite(value: float) -> float | None:
 
 
 def scientific(value: float | None) -> str:
-    """9.3e-15."""
+    """A number as in 9.3e-15."""
     return "not a number" if value is None else f"{value:.1e}"
 
 
 def decibel(value: float | None) -> str:
-    """29.43."""
+    """A number of decibels with two decimals, as in 29.43."""
     return "not a number" if value is None else f"{value:.2f}"
 
 
 def percent(value: float | None) -> str:
-    """5.9 %, with a space that does not break."""
+    """A share as in 5.9 %, with a space that does not break."""
     return "not a number" if value is None else f"{100 * value:.2g}\N{NO-BREAK SPACE}%"
 
 

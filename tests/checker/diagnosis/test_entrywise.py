@@ -54,6 +54,22 @@ def test_the_derivative_of_the_first_step():
     assert first_names(op, X, W) == {"x": "missing_term"}
 
 
+@pytest.mark.parametrize(
+    ("off", "told"),
+    [
+        ({(1, 2): 1.00001}, "only [1, 2] is wrong: 1.00001 times what it must be"),
+        ({(0, 1): 2, (3, 0): 0.5}, "only [0, 1], [3, 0] are wrong: 2, 0.5 times what they must be"),
+    ],
+)
+def test_a_few_entries_that_are_wrong_are_told_by_their_places(off, told):
+    factors = np.ones((4, 3))
+    for place, factor in off.items():
+        factors[place] = factor
+    op = lambda x, w: (np.sin(x) @ w, lambda dy: (dy @ w.T * np.cos(x) * factors, np.sin(x).T @ dy))  # noqa: E731
+    first = nl.gradcheck(op, X, W, rng=0)["x"].diagnosis[0]
+    assert told in first.text
+
+
 def test_a_factor_along_two_axes_is_no_stale_value():
     factor = normal(2, 3, 1)
     op = lambda x, w: (x @ w, lambda dy: (factor * dy @ w.T, np.einsum("abc,abd->cd", x, dy)))  # noqa: E731

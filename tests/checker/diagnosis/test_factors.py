@@ -95,6 +95,32 @@ def test_an_operation_without_a_scale_has_none_to_forget():
     assert first_names(unscaled_with_backward, *QKV) == {"q": "constant_factor"}
 
 
+NUMBERS = {
+    "filler of a mask": np.finfo(np.float64).min,
+    "filler in float32": np.finfo(np.float32).min,
+    "beyond a float": 10**400,
+    "beyond a float16": np.float16(2.0),
+    "tiny": 1e-300,
+    "infinite": -np.inf,
+    "without an opposite": np.int8(-128),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_of_any_size_in_the_closure_does_not_disturb(name):
+    fill = NUMBERS[name]
+
+    def op(x):
+        return np.where(np.isnan(x), fill is None, np.sin(x)), lambda dy: (3.7 * np.cos(x) * dy,)
+
+    assert first_names(op, X) == {"x": "constant_factor"}
+
+
+def test_a_number_of_any_size_among_the_arguments_does_not_disturb():
+    op = lambda x, number: (np.sin(x), lambda dy: (2 * np.cos(x) * dy,))  # noqa: E731
+    assert first_names(op, X, 10**400) == {"x": "constant_factor"}
+
+
 def test_a_number_among_the_arguments_called_scale_is_a_scale():
     def product(theta, phi, scale):
         return scale * theta * phi, lambda dy: (scale * scale * dy * phi, scale * dy * theta)

@@ -8,8 +8,8 @@ import pytest
 import nonlocal_ref as nl
 from nonlocal_ref.checker.contract import run
 from nonlocal_ref.checker.diagnosis.evidence import Scene
-from nonlocal_ref.checker.diagnosis.mistakes import mistakes
-from nonlocal_ref.checker.diagnosis.pieces import RIGHT, block
+from nonlocal_ref.checker.diagnosis.known_operation.mistakes import mistakes
+from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, block
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaves import read_arguments
 from tests.checker.diagnosis.wrong_operations import attention, first_names, normal
@@ -89,6 +89,22 @@ def test_a_block_without_a_config_is_recognised_by_its_keys(config):
     HIDDEN["config"] = config
     params = random_params(config, np.random.default_rng(0))
     assert_the_gradients_are_ours(scene_of(block_without_config, normal(2, 3, 4), params))
+
+
+def test_kernels_of_convolutions_under_our_keys_do_not_disturb():
+    def op(x, params):
+        w_g, w_z = params["g.weight"][:, :, 0, 0], params["w_z.weight"][:, :, 0, 0]
+        y = x @ w_g.T @ w_z.T
+
+        def backward(dy):
+            dw_g = np.tensordot(dy @ w_z, x, ((0, 1), (0, 1)))
+            dw_z = np.tensordot(dy, x @ w_g.T, ((0, 1), (0, 1)))
+            return 2 * dy @ w_z @ w_g, {"g.weight": dw_g[..., None, None], "w_z.weight": dw_z[..., None, None]}
+
+        return y, backward
+
+    params = {"g.weight": normal(2, 4, 1, 1), "w_z.weight": normal(4, 2, 1, 1)}
+    assert first_names(op, normal(2, 3, 4), params) == {"x": "constant_factor"}
 
 
 def test_a_mask_of_something_else_does_not_disturb():

@@ -30,6 +30,7 @@ WRONG = {
     "factor p in front": lambda p, dy: dy - total(p * dy),
     "factor p of the second term": lambda p, dy: p * dy - total(p * dy),
     "sign": lambda p, dy: p * (dy + total(p * dy)),
+    "over everything": lambda p, dy: p * (dy - np.sum(p * dy)),
     "over axis 0": lambda p, dy: p * (dy - np.sum(p * dy, axis=0)),
 }
 
@@ -41,6 +42,11 @@ def test_each_wrong_jacobian_is_described(told):
     first = proposals(op, X)[0]
     assert first.name == "softmax_jacobian"
     assert told in first.text
+
+
+def test_a_sum_over_everything_is_not_called_missing():
+    op = lambda x: (softmax(x), lambda dy: (softmax(x) * (dy - np.sum(softmax(x) * dy)),))  # noqa: E731
+    assert not any("is missing" in proposal.text for proposal in proposals(op, X))
 
 
 def test_a_softmax_over_the_first_axis():

@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, permutations, product
 from math import prod
-from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.checker.diagnosis import pieces as p
 from nonlocal_ref.checker.diagnosis.constants import Constants
-from nonlocal_ref.checker.diagnosis.mistakes import Mistake, mistakes
-from nonlocal_ref.checker.diagnosis.pieces import RIGHT, Kernel, Paths, Pieces
+from nonlocal_ref.checker.diagnosis.known_operation.mistakes import Mistake, mistakes
+from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, Kernel, Paths, Piece, Pieces, block, operation
 from nonlocal_ref.checker.leaves import Leaf, Values
 from nonlocal_ref.params import BlockConfig, param_shapes
 
@@ -81,6 +79,8 @@ def _blocks(leaves: tuple[Leaf, ...], values: Values, constants: Constants) -> I
     ]
     if not {"g.weight", "w_z.weight"} <= named.keys() or len(inputs) != 1:
         return
+    if any(named[key][1].ndim != 2 for key in ("g.weight", "w_z.weight")):  # kernels of convolutions, (out, in, 1, 1)
+        return
     x_name, x = inputs[0]
     params = {key: value for key, (_, value) in named.items()}
     names = {"x": x_name} | {key: name for key, (name, _) in named.items()}
@@ -92,7 +92,7 @@ def _blocks(leaves: tuple[Leaf, ...], values: Values, constants: Constants) -> I
 
 
 def _block_run(config: BlockConfig, x: np.ndarray, params: dict[str, np.ndarray], *, training: bool) -> Run:
-    return lambda pieces: p.block(pieces, config, x, params, training=training)
+    return lambda pieces: block(pieces, config, x, params, training=training)
 
 
 def _named(run: Run, names: dict[str, str]) -> Run:
@@ -137,9 +137,22 @@ class Source:
     bias: str | None = None
 
 
+@dataclass(frozen=True)
+class Roles:
+    """Which array is what."""
+
+    theta: Source
+    phi: Source
+    g: Source | None = None
+    w_f: str | None = None
+    w_z: Source | None = None  # what it is applied to has no name
+    residual: bool = False
+
+
 def _operations(arrays: dict[str, np.ndarray], y: np.ndarray, constants: Constants) -> Iterator[Known]:
     """Eq. (1), or f / C(x) alone, on the arrays in every order that their shapes allow."""
-    for theta, phi, g, w_f, w_z, residual in _roles(arrays):
+    for roles in _roles(arrays):
+        theta, phi, g = roles.theta, roles.phi, roles.g
         try:
             first, second = (_embedded(source, arrays) for source in (theta, phi))
             third = None if g is None else _embedded(g, arrays)
@@ -154,8 +167,7 @@ def _operations(arrays: dict[str, np.ndarray], y: np.ndarray, constants: Constan
         if third is not None and third.shape[:-1] != second.shape[:-1]:
             continue
         pairs = (*first.shape[:-1], second.shape[-2])
-        for kernel in _kernels(first, second, third, y, constants, pairs, concatenated=w_f is not None):
-            roles = Roles(theta, phi, g, w_f, w_z, residual=residual)
+        for kernel in _kernels(first, second, third, y, constants, pairs, concatenated=roles.w_f is not None):
             ends = {source.weight or source.array for source in (theta, phi)}
             through = set() if g is None else {g.weight or g.array}
             positions = [source.array for source in (theta, phi, g) if source is not None]
@@ -163,40 +175,24 @@ def _operations(arrays: dict[str, np.ndarray], y: np.ndarray, constants: Constan
             yield _operation_run(roles, kernel, arrays), kernel.scale, sorted(ends - through), positions
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Which array is what."""
-
-    theta: Source
-    phi: Source
-    g: Source | None
-    w_f: str | None
-    w_z: Source | None  # what it is applied to has no name
-    residual: bool
-
-
-def _roles(arrays: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+def _roles(arrays: dict[str, np.ndarray]) -> Iterator[Roles]:
     """Every way in which the arrays may be theta, phi, g, w_f, or x and its weights."""
-    names = list(arrays)
-    if len(names) == 1:
-        x = Source(names[0])
-        yield from ((x, x, g, None, None, residual) for g, residual in ((x, False), (x, True), (None, False)))
-    if len(names) == 2:
-        for one, two in permutations(names):
-            yield Source(one), Source(two), None, None, None, False
-            yield Source(one), Source(two), Source(two), None, None, False
-    if len(names) == 3:
-        for one, two, three in permutations(names):
-            yield Source(one), Source(two), Source(three), None, None, False
-            yield Source(one), Source(two), None, three, None, False
-    if len(names) == 4:
-        for one, two, three, four in permutations(names):
-            if arrays[four].ndim == 1:
-                yield Source(one), Source(two), Source(three), four, None, False
+    if len(arrays) == 1:
+        (x,) = map(Source, arrays)
+        yield from (Roles(x, x, x), Roles(x, x, x, residual=True), Roles(x, x))
+    for order in permutations(arrays) if len(arrays) <= 4 else ():
+        one, *others = map(Source, order)
+        match others:
+            case [two]:
+                yield from (Roles(one, two), Roles(one, two, two))
+            case [two, three]:
+                yield from (Roles(one, two, three), Roles(one, two, w_f=three.array))
+            case [two, three, four] if arrays[four.array].ndim == 1:
+                yield Roles(one, two, three, w_f=four.array)
     yield from _own_blocks(arrays)
 
 
-def _own_blocks(arrays: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+def _own_blocks(arrays: dict[str, np.ndarray]) -> Iterator[Roles]:
     """x and three or four matrices in any order; biases, all or that of the last, in the order of their matrices."""
     inputs = [name for name in arrays if arrays[name].ndim > 2]
     weights = [name for name in arrays if arrays[name].ndim == 2]
@@ -214,7 +210,8 @@ def _own_blocks(arrays: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
             sources = [Source(x, name, turned, of_all.get(name)) for name in ordered]
             if len(biases) == 1:
                 sources[-1] = Source(x, ordered[-1], turned, biases[0])
-            yield *sources[:3], None, sources[3] if len(sources) == 4 else None, residual
+            theta, phi, g, *w_z = sources
+            yield Roles(theta, phi, g, w_z=w_z[0] if w_z else None, residual=residual)
 
 
 def _embedded(source: Source, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -274,7 +271,7 @@ def _operation_run(roles: Roles, kernel: Kernel, arrays: dict[str, np.ndarray]) 
             value, backwards[name] = _embed(getattr(pieces, name), source, x, arrays)
             flat[name] = value.reshape(prod(x.shape[:-2]), *value.shape[-2:])
         w_f = None if roles.w_f is None else arrays[roles.w_f]
-        y, operation_backward = p.operation(pieces, kernel, flat["theta"], flat["phi"], flat.get("g"), w_f)
+        y, operation_backward = operation(pieces, kernel, flat["theta"], flat["phi"], flat.get("g"), w_f)
         lead = arrays[roles.theta.array].shape[:-2]
         out, project_backward = y, None
         if roles.w_z is not None:
@@ -305,7 +302,7 @@ def _operation_run(roles: Roles, kernel: Kernel, arrays: dict[str, np.ndarray]) 
 
 
 def _embed(
-    piece: p.Piece, source: Source, x: np.ndarray, arrays: dict[str, np.ndarray]
+    piece: Piece, source: Source, x: np.ndarray, arrays: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]]]:
     """W x + b, or x where there is no W.  backward(d) -> dx, the gradients by the names of the arrays."""
     if source.weight is None:

@@ -5,7 +5,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 IMPORTS = Path(importlib.__file__).parent
 STANDARD = Path(sysconfig.get_path("stdlib"))
 INSTALLED = {"site-packages", "dist-packages"}
@@ -13,22 +13,31 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 def in_one_line(error: BaseException) -> str:
     """What it says, and where it was raised: "ValueError: no (in forward, my_block.py line 3)"."""
-    lines = traceback.format_exception_only(error)  # holds where str(error) fails
-    said = " ".join("".join(lines[-1:] if isinstance(error, SyntaxError) else lines).split())
     place = place_of(error)
-    return f"{said} ({place})" if place else said
+    return f"{message_of(error)} ({place})" if place else message_of(error)
+
+
+def message_of(error: BaseException) -> str:
+    """What it says, the first line of it: "ValueError: no"."""
+    lines = traceback.format_exception_only(
+        error
+    )  # holds where str(error) fails; a syntax error ends with what it says
+    return (lines[-1] if isinstance(error, SyntaxError) else lines[0]).strip().partition("\n")[0]
 
 
 def place_of(error: BaseException) -> str:
     """Function, file and line that was running: the innermost of theirs, or of a library where that is all there is."""
     if isinstance(error, SyntaxError) and error.filename:  # raised by the one who reads it
         return f"{Path(error.filename).name} line {error.lineno}"
+    frame = frame_of(error)
+    return f"in {frame.name}, {Path(frame.filename).name} line {frame.lineno}" if frame else ""
+
+
+def frame_of(error: BaseException) -> traceback.FrameSummary | None:
+    """That function, file and line; None where nothing of theirs was running."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_file_of_others(frame.filename)]
     theirs = [frame for frame in frames if not is_library(frame.filename)]
-    if not frames:
-        return ""
-    frame = (theirs or frames)[-1]
-    return f"in {frame.name}, {Path(frame.filename).name} line {frame.lineno}"
+    return (theirs or frames)[-1] if frames else None
 
 
 def is_file_of_others(file: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from nonlocal_ref.checker.diagnosis.evidence import Evidence
 from nonlocal_ref.checker.diagnosis.factors import described, same
-from nonlocal_ref.checker.diagnosis.pieces import Paths
+from nonlocal_ref.checker.diagnosis.known_operation.pieces import Paths
 from nonlocal_ref.checker.report import Proposal
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nonlocal_ref.checker.diagnosis.wrong_pairwise import Wrong
+from nonlocal_ref.checker.diagnosis.known_operation.wrong_pairwise import Wrong
 from nonlocal_ref.norm import standardise_with
 from nonlocal_ref.ops import linear
 
