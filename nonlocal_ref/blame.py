@@ -4,7 +4,9 @@ import importlib
 import sysconfig
 import traceback
 from pathlib import Path
+from textwrap import shorten
 
+LONGEST = 300  # characters of what an exception says
 PACKAGE = Path(__file__).parent
 IMPORTS = Path(importlib.__file__).parent
 STANDARD = Path(sysconfig.get_path("stdlib"))
@@ -18,11 +20,10 @@ def in_one_line(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """What it says, the first line of it: "ValueError: no"."""
-    lines = traceback.format_exception_only(
-        error
-    )  # holds where str(error) fails; a syntax error ends with what it says
-    return (lines[-1] if isinstance(error, SyntaxError) else lines[0]).strip().partition("\n")[0]
+    """What it says, in one line: "ValueError: no"."""
+    lines = traceback.format_exception_only(error)  # holds where str(error) fails
+    said = " ".join((lines[-1] if isinstance(error, SyntaxError) else lines[0]).split())  # the others are notes
+    return shorten(said, LONGEST, placeholder=" ...")
 
 
 def place_of(error: BaseException) -> str:

@@ -142,13 +142,22 @@ def test_a_broken_promise_is_reported(mistake):
     assert report.problems
 
 
-def test_of_an_exception_of_several_lines_the_first_is_shown():
+def test_an_exception_of_several_lines_is_told_in_one():
     def op(x):
         msg = "no luck\nat all"
         raise RuntimeError(msg)
 
     (problem,) = nl.gradcheck(op, X).problems
-    assert problem.message.startswith("raised RuntimeError: no luck (in op, test_contract.py line ")
+    assert problem.message.startswith("raised RuntimeError: no luck at all (in op, test_contract.py line ")
+
+
+def test_a_long_exception_is_cut_short():
+    def op(x):
+        raise RuntimeError("no luck " * 1000)
+
+    (problem,) = nl.gradcheck(op, X).problems
+    assert " ... (in op, test_contract.py line " in problem.message
+    assert len(problem.message) < 400
 
 
 def test_a_note_on_an_exception_does_not_hide_what_it_says():
