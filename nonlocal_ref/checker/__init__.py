@@ -12,7 +12,7 @@ From the question to the files:
     what comes out                                   report.py
 """
 
-from nonlocal_ref.checker.gradient_check import check_gradients, gradcheck
-from nonlocal_ref.checker.report import GradientError, LeafReport, Proposal, Report
+from nonlocal_ref.checker.gradient_check import GradientError, check_gradients, gradcheck
+from nonlocal_ref.checker.report import LeafReport, Proposal, Report
 
 __all__ = ["GradientError", "LeafReport", "Proposal", "Report", "check_gradients", "gradcheck"]

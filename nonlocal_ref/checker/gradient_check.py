@@ -14,7 +14,7 @@ from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaf_reports import check_leaves
 from nonlocal_ref.checker.leaves import read_arguments, unseen
 from nonlocal_ref.checker.observation import observe, problems_afterwards
-from nonlocal_ref.checker.report import GradientError, LeafReport, Report
+from nonlocal_ref.checker.report import LeafReport, Report
 
 MODES = ("fast", "full")
 METHODS = ("auto", "complex", "central", "fourth")
@@ -136,6 +136,20 @@ def gradcheck(
     measured = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
     notes = (*measured, *unseen(arguments))
     return report(leaves=tuple(leaves), problems=tuple(problems), constants=tuple(constants), notes=notes)
+
+
+class GradientError(AssertionError):
+    """A gradient is wrong, or could not be checked.
+
+    Attributes
+    ----------
+    report : Report
+        What `nonlocal_ref.gradcheck` returns; it is also the text.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
 
 
 def check_gradients(

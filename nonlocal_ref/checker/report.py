@@ -209,20 +209,6 @@ class Report:
         return f"{self.op}: {self.status.upper()}: {', '.join(culprits)}"
 
 
-class GradientError(AssertionError):
-    """A gradient is wrong, or could not be checked.
-
-    Attributes
-    ----------
-    report : Report
-        What `nonlocal_ref.gradcheck` returns; it is also the text.
-    """
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(str(report))
-        self.report = report
-
-
 def _table(leaves: tuple[LeafReport, ...]) -> list[str]:
     """One row per gradient, columns lined up."""
     rows = [("gradient of", "shape", "verdict", "backward gives", "measured", "difference", "allowed", "method")]
