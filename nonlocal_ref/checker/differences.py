@@ -25,6 +25,7 @@ from nonlocal_ref.backend import Array
 
 Line = Callable[[complex], Array]
 
+HALVINGS, LAST = 40, 10
 TINY_STEP = 2.0**-100  # its square, 6e-61, is nothing beside 1 in any dtype
 
 
@@ -51,6 +52,16 @@ def one_sided_gap(f: Line, h: float) -> Array:
 def bend(f: Line, h: float) -> Array:
     """Whether the gap shrinks with the step: gap(2h) - 2 gap(h) is O(h³) where f is smooth and -jump at a kink."""
     return np.abs(one_sided_gap(f, 2 * h) - 2 * one_sided_gap(f, h))
+
+
+def jump(f: Callable[[float], float], near: float, far: float) -> float:
+    """What a number changes by at once between two places, halved towards its largest change; 0 where that shrinks."""
+    sizes = []
+    for _ in range(HALVINGS):
+        middle = (near + far) / 2
+        near, far = (near, middle) if abs(f(middle) - f(near)) >= abs(f(far) - f(middle)) else (middle, far)
+        sizes.append(abs(f(far) - f(near)))
+    return sizes[-1] if sizes[-1] > sizes[-LAST] / 2 else 0.0
 
 
 class Slope(NamedTuple):

@@ -6,6 +6,9 @@ else (an operation that is made for float32 alone) as they were given.
 """
 
 import warnings
+from contextlib import suppress
+from copy import copy
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,9 +16,13 @@ import numpy as np
 from array_api_compat import numpy as xp_numpy
 
 from nonlocal_ref.backend import Array, from_host, to_numpy
-from nonlocal_ref.checker.contract import Call, run
+from nonlocal_ref.checker.contract import Call, ContractError, run
 from nonlocal_ref.checker.differences import Line
 from nonlocal_ref.checker.leaves import Leaf, Values
+
+# Where else to look: so many sizes of the array away, and at arrays so much smaller
+DISTANCES = tuple(sign * 2.0**k for k in range(-2, 5) for sign in (1.0, -1.0))
+FACTORS = (2.0**-2, 2.0**-4, 2.0**-6, 2.0**-8, 2.0**-10)
 
 
 def _where_they_are(leaf: Leaf, values: np.ndarray) -> Array:
@@ -53,6 +60,29 @@ class Evaluation:
         self.eps = max(
             float(self.call.precision(i).eps) for i, leaf in enumerate(self.arguments.leaves) if leaf.floating
         )
+
+    def elsewhere(self, position: int, v: np.ndarray) -> list["Evaluation"]:
+        """The same where one leaf has moved along v, the nearest first, then where all of them are smaller.
+
+        Only places where the operation has a value; somewhere among them it is not saturated.
+        """
+        leaves = self.arguments.leaves
+        tried = []
+        for t in DISTANCES:
+            moved = [x + t * leaves[position].scale * v if i == position else x for i, x in enumerate(self.values)]
+            tried.append((moved, self.arguments))
+        for factor in FACTORS:
+            smaller = [factor * x if leaf.floating else x for x, leaf in zip(self.values, leaves, strict=True)]
+            rescaled = tuple(leaf._replace(values=x) for x, leaf in zip(smaller, leaves, strict=True))
+            tried.append((smaller, replace(self.arguments, leaves=rescaled)))
+        found = []
+        for values, arguments in tried:
+            there = copy(self)
+            there.values, there.arguments = values, arguments
+            with suppress(ContractError), np.errstate(all="ignore"):
+                there.call = self.call.again(values)
+                found.append(there)
+        return found
 
     def output(self, values: Values) -> np.ndarray:
         """op(values) on the host; overflow and the like are not reported here, they show as inf or NaN."""

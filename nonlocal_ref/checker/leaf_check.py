@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from nonlocal_ref.backend import Array
 from nonlocal_ref.checker.contract import ContractError
-from nonlocal_ref.checker.measurement import Measured, Measurement
-from nonlocal_ref.checker.noise import moved_a_little
+from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.measurement import STAIRS, Measured, Measurement
+from nonlocal_ref.checker.noise import moved_a_little, sample_gradients
 from nonlocal_ref.checker.verdict import Entry, Verdict, judge, worst
 
 REDRAWS = 10
@@ -31,8 +33,12 @@ class LeafCheck:
             self.kinked += measured is None and self.measurement.applies
             if measured is None:
                 return None
-            found = worst(self.verdicts(v, measured))
-            return self.second_look(v, measured, found) if found.right and measured.seen is not None else found
+            verdicts = self.verdicts(v, measured)
+            if measured.seen is not None and worst(verdicts).right:
+                verdicts = self.second_look(v, measured, verdicts)
+            if self.measurement.closely and not worst(verdicts).right:
+                verdicts = self.excused(v, verdicts)
+            return worst(verdicts)
 
     def verdicts(self, v: np.ndarray, measured: Measured) -> list[Verdict]:
         """One for each cotangent."""
@@ -41,7 +47,7 @@ class LeafCheck:
         rows = zip(self.gradients @ flat, measured.numeric, noise, measured.truncation, strict=True)
         return [judge(float(a), float(n), rtol, float(e), float(t)) for a, n, e, t in rows]
 
-    def second_look(self, v: np.ndarray, measured: Measured, found: Verdict) -> Verdict:
+    def second_look(self, v: np.ndarray, measured: Measured, found: list[Verdict]) -> list[Verdict]:
         """Where only the noise of a difference makes it right: with less of that, but then the error must stay."""
         assert measured.seen is not None
         if worst(self.verdicts(v, measured._replace(noise=measured.seen))).right:
@@ -49,7 +55,7 @@ class LeafCheck:
         noise = measured.seen + self.measurement.noise_elsewhere(v)
         closer = self.verdicts(v, measured._replace(noise=noise))
         wrong = np.asarray([not verdict.right for verdict in closer])
-        return worst(closer) if np.any(wrong) and self.stays(v, measured.numeric, wrong) else found
+        return closer if np.any(wrong) and self.stays(v, measured.numeric, wrong) else found
 
     def stays(self, v: np.ndarray, numeric: np.ndarray, wrong: np.ndarray) -> bool:
         """Whether a - n is the same, to half of it, where all has moved a little: a mistake is, rounding is not."""
@@ -68,6 +74,63 @@ class LeafCheck:
             if not np.all(np.abs(moved - error)[wrong] <= np.abs(error)[wrong] / 2):
                 return False
         return True
+
+    def excused(self, v: np.ndarray, found: list[Verdict]) -> list[Verdict]:
+        """The verdicts, those taken back whose error is rounding of what the derivative is elsewhere.
+
+        What a saturated backward subtracts (p - 1 for a p near 1) is rounded like the large numbers it is made of.
+        They are not to be seen here, but are where the operation is not saturated; and there it must be right.
+        """
+        errors = np.asarray([0.0 if verdict.right else verdict.error for verdict in found])
+        rounding = self.rounding_elsewhere(v, errors)
+        if rounding is None:
+            self.measurement.closely = False  # it is wrong, whatever the others are
+            return found
+        return [
+            verdict._replace(bound=max(verdict.bound, float(e))) for verdict, e in zip(found, rounding, strict=True)
+        ]
+
+    def rounding_elsewhere(self, v: np.ndarray, errors: Array) -> Array | None:
+        """64 ε of the derivatives, term by term, where they are large enough to explain the errors; None if nowhere.
+
+        On the way there nothing may be wrong by more than that.
+        """
+        measurement = self.measurement
+        epsilons, path = STAIRS * measurement.eps, np.abs(v.ravel())
+        places = {
+            there: self.gradients_at(there) for there in measurement.evaluation.elsewhere(measurement.position, v)
+        }
+        sizes = {there: np.abs(found) @ path for there, found in places.items() if found is not None}
+        if not sizes or np.any(errors > epsilons * np.max(list(sizes.values()), axis=0)):  # cheap, and enough for most
+            return None
+        rounding, off = np.zeros_like(errors), np.zeros_like(errors)
+        for there in measurement.elsewhere(list(sizes)):
+            verdicts, size = self.verdicts_at(there, places[there.evaluation], v), sizes[there.evaluation]
+            if verdicts:
+                told = [verdict.right and verdict.bound <= verdict.size / 2 for verdict in verdicts]
+                rounding = np.maximum(rounding, np.where(told, epsilons * size, 0.0))
+                off = np.maximum(off, [0.0 if verdict.right else verdict.error for verdict in verdicts])
+            if np.any(rounding > 0) and np.all(np.maximum(errors, off) <= rounding):
+                return rounding
+        return None
+
+    def gradients_at(self, there: Evaluation) -> Array | None:
+        """The gradients at another place; None where there are none."""
+        position, cotangents = self.measurement.position, self.measurement.cotangents
+        try:
+            found = [there.call.gradients(u.reshape(there.shape))[position] for u in cotangents]
+        except (ContractError, KeyError):
+            return None
+        return np.asarray([gradient.ravel() for gradient in found])
+
+    def verdicts_at(self, there: Measurement, gradients: Array, v: np.ndarray) -> list[Verdict]:
+        """As in `compare`, without any further looks."""
+        evaluation = there.evaluation
+        cotangents = [u.reshape(evaluation.shape) for u in there.cotangents]
+        _, noise = sample_gradients(evaluation.call, cotangents, np.random.default_rng(0))
+        check = LeafCheck(there, gradients, np.asarray([rows[there.position].ravel() for rows in noise]))
+        measured = there.along(v, believed=lambda stepped: worst(check.verdicts(v, stepped)).right)
+        return [] if measured is None else check.verdicts(v, measured)
 
     def along_directions(self, rng: np.random.Generator, count: int) -> list[Verdict]:
         """Random directions; where one has a kink another is drawn, with half as many entries moving each time."""

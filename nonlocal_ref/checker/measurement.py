@@ -1,17 +1,17 @@
 """n = <u, J v>: the derivative along v of one leaf, measured by calling the operation, with what its error can be."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from nonlocal_ref.backend import Array
-from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Line, Slope, best_slope, central, complex_step
-from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Line, Slope, best_slope, central, complex_step, jump
+from nonlocal_ref.checker.evaluation import DISTANCES, Evaluation
 from nonlocal_ref.checker.leaves import Leaf, Values
-from nonlocal_ref.checker.noise import steepest_slope
+from nonlocal_ref.checker.noise import RUNS, moved_by_one_ulp, output_noise, steepest_slope
 from nonlocal_ref.checker.verdict import SAFETY, judge
 
 STRAIGHT = 0.1  # part of rtol that a bend of the function over the step may take
@@ -19,6 +19,8 @@ ENOUGH = 0.5  # part of rtol at which a step need not be improved any further
 NEARER = 2.0**-16  # a slope must also hold over a step this much shorter, as far as the rounding lets it be seen
 
 LOOKS = 9  # at the rounding along a line
+STAIRS, LARGER = 64.0, 4.0  # units of ε a step of rounding may have; from one distance between looks to the next
+JUMPS = 16  # outputs of which it is seen whether they jump; where these do the others do
 
 
 class Measured(NamedTuple):
@@ -28,6 +30,11 @@ class Measured(NamedTuple):
     noise: np.ndarray
     truncation: np.ndarray
     seen: np.ndarray | None = None  # the noise that showed itself, where ``noise`` has some for what may not
+
+    @property
+    def tells(self) -> bool:
+        """Whether any of them stands out of its noise."""
+        return bool(np.any(np.abs(self.numeric) > SAFETY * self.noise + self.truncation))
 
     def agrees(self, other: "Measured", rtol: float) -> bool:
         """Whether two measurements are equal within their errors."""
@@ -103,6 +110,8 @@ class Measurement:
     applies: bool = True  # whether the method can be used for this operation at all
     confirmed: bool = False  # whether the complex step has been compared with a difference
     notes: list[str] = field(default_factory=list)
+    largest: Array | float = 0.0  # |y| at other places, where they are known
+    closely: bool = True  # whether what looks wrong is looked at further, for it may be rounding; until one is wrong
 
     def __post_init__(self) -> None:
         if self.method == "auto":
@@ -122,24 +131,45 @@ class Measurement:
         if self.method == "adjoint":
             return self.by_adjoint(v)
         if self.method != "complex":
-            return self.by_difference(v)
+            return self.by_difference(v, believed)
         stepped = self.by_complex_step(v)
         if stepped is None:
             self.notes.append("the operation does not carry complex numbers through")
             self.applies = self.automatic
             self.method = "central" if self.automatic else "complex"
-            return self.by_difference(v) if self.automatic else None
+            return self.by_difference(v, believed) if self.automatic else None
         if (self.confirmed or not self.automatic) and believed(stepped):
             return stepped
-        differenced = self.by_difference(v)
+        differenced = self.by_difference(v, partial(stepped.agrees, rtol=self.rtol))
         if differenced is None:
             return None
-        if stepped.agrees(differenced, self.rtol):
+        if stepped.agrees(differenced, self.rtol) and (
+            differenced.tells or believed(stepped) or self.holds_elsewhere(v)
+        ):
             self.confirmed = True
             return stepped._replace(noise=stepped.noise + differenced.noise, seen=stepped.noise)
         self.notes.append("complex step and central difference disagree (not holomorphic); the difference decides")
         self.method = "central"
         return differenced
+
+    def holds_elsewhere(self, v: np.ndarray) -> bool:
+        """Whether complex step and difference agree at the nearest place where the difference tells anything."""
+        for there in self.elsewhere(self.evaluation.elsewhere(self.position, v)):
+            stepped = there.by_complex_step(v)
+            differenced = None if stepped is None else there.by_difference(v, partial(stepped.agrees, rtol=self.rtol))
+            if stepped is not None and differenced is not None and differenced.tells:
+                return stepped.agrees(differenced, self.rtol)
+        return True
+
+    def elsewhere(self, places: list[Evaluation]) -> Iterator["Measurement"]:
+        """The same at other places."""
+        largest = np.max([np.abs(there.call.y_values).ravel() for there in places], axis=0, initial=0.0)
+        for there in places:
+            rng = np.random.default_rng(0)  # which way is of no account
+            neighbours = [moved_by_one_ulp(there.arguments, there.values, rng) for _ in range(RUNS)]
+            noise = output_noise(there.call, neighbours).ravel()
+            changes = {"evaluation": there, "output_noise": noise, "moved": neighbours[0], "largest": largest}
+            yield replace(self, **changes, eps=there.eps, notes=[])
 
     def at(self, values: Values, cotangents: np.ndarray, v: np.ndarray) -> Array:
         """n by complex step for other values of the leaves and other cotangents."""
@@ -165,11 +195,20 @@ class Measurement:
             return None
         return self.exact(y, self.line_through_zero(self.moved, v)(1.0))
 
-    def by_difference(self, v: np.ndarray) -> Measured | None:
-        """ẏ by central (or fourth-order) differences, with the best of a few steps; None at a kink."""
+    def by_difference(self, v: np.ndarray, believed: Callable[[Measured], bool]) -> Measured | None:
+        """ẏ by differences; None at a kink.  Stairs look like one: before it is believed they are looked for."""
         f = self.evaluation.line(self.position, v)
+        noise = self.noise_along(f)
+        differenced = self.differenced(f, noise)
+        if not self.closely or (differenced is not None and believed(differenced)):
+            return differenced
+        stairs = self.stairs_along(f, noise)
+        return self.differenced(f, np.maximum(noise, stairs)) if np.any(stairs > noise) else differenced
+
+    def differenced(self, f: Line, noise: Array) -> Measured | None:
+        """ẏ by central (or fourth-order) differences, with the best of a few steps; None at a kink."""
         method = "fourth" if self.method == "fourth" else "central"
-        errors = SlopeErrors(self.cotangents, np.abs(self.cotangents) @ self.noise_along(f), self.rtol)
+        errors = SlopeErrors(self.cotangents, np.abs(self.cotangents) @ noise, self.rtol)
         slope = best_slope(f, method, self.leaf.scale, self.eps, errors)
         first_step = self.leaf.scale * self.evaluation.eps ** SLOPES[method].power
         if slope is None or not errors.holds_nearer(slope, central(f, first_step * NEARER), first_step * NEARER):
@@ -187,6 +226,34 @@ class Measurement:
         h = self.leaf.scale * self.evaluation.eps ** SLOPES["central"].power * NEARER
         seen = np.abs(np.diff([f(k * h).ravel() for k in range(LOOKS)], n=2, axis=0)) / 2
         return np.fmax(self.output_noise, np.fmax.reduce(seen))
+
+    def stairs_along(self, f: Line, noise: Array) -> Array:
+        """The steps of an output that moves by jumps; 0 where it does not.
+
+        What is left of a larger number (1 - p for a p near 1) moves in steps of that number's last place.  The first
+        second differences that stand out are such a step if they are no more than 64 ε of the largest y on the line (a
+        step that is meant, as of round, is larger) and stay where the interval shrinks (at a kink they vanish).
+        """
+        eps, unit = self.evaluation.eps, self.leaf.scale
+        far = np.abs(np.asarray([f(t * unit).ravel() for t in (0.0, *DISTANCES)]))
+        largest = np.maximum(self.largest, np.max(np.where(np.isfinite(far), far, 0.0), axis=0))
+        h = unit * eps ** SLOPES["central"].power
+        found, where, steps = np.full_like(noise, np.nan), np.zeros_like(noise), np.zeros_like(noise)
+        while h <= unit and np.any(np.isnan(found)):
+            places = h * (np.arange(LOOKS) - LOOKS // 2)
+            y = np.asarray([f(t).ravel() for t in places])
+            seen = np.fmax.reduce(np.abs(np.diff(y, n=2, axis=0))) / 2
+            new = np.isnan(found) & (seen > SAFETY * noise)
+            found, steps = np.where(new, seen, found), np.where(new, h, steps)
+            where = np.where(new, places[np.argmax(np.abs(np.diff(y, axis=0)), axis=0)], where)
+            h *= LARGER
+        small = np.flatnonzero(found <= STAIRS * eps * largest)
+        stairs = np.zeros_like(noise)
+        for i in small[:JUMPS]:
+            stairs[i] = jump(partial(one_of, f, int(i)), where[i], where[i] + steps[i])
+        if small.size > JUMPS and np.all(stairs[small[:JUMPS]] > 0):
+            stairs[small[JUMPS:]] = found[small[JUMPS:]]
+        return stairs
 
     def noise_elsewhere(self, v: np.ndarray) -> Array:
         """ε times the steepest slope of y along v until it is another y; at least ε|y| over the size of the leaf."""
@@ -211,3 +278,8 @@ class Measurement:
         apart = np.nan_to_num(np.abs(again - slope), nan=0.0)
         noise = np.abs(self.cotangents) @ (self.evaluation.eps * np.abs(slope) + apart + underflow).ravel()
         return Measured(self.cotangents @ slope.ravel(), noise, np.zeros_like(noise))
+
+
+def one_of(f: Line, index: int, t: float) -> float:
+    """One entry of f(t)."""
+    return float(f(t).ravel()[index])

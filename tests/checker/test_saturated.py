@@ -1,0 +1,105 @@
+"""A saturated loss: what is left of 1 - p, either way, is rounded like 1.  No alarm, and no mistake passes."""
+
+import numpy as np
+import pytest
+
+import nonlocal_ref as nl
+from nonlocal_ref.checker.differences import jump
+from tests.checker.random_cases import spoil
+from tests.checker.samples import normal
+from tests.checker.saturated import CLASSIFIERS, POINTWISE, SPREAD
+
+MARGINS = (0, 10, 20, 25, 30, 33, 35, 37, 40, 45)
+HOW = [("auto", "fast"), ("central", "fast"), ("complex", "fast"), ("auto", "full"), ("central", "full")]
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # exp and log far out
+
+
+def check(op, x, seed, method, mode):
+    report = nl.gradcheck(op, x, rng=seed, method=method, mode=mode)
+    if method == "complex" and report.status == "inconclusive":
+        pytest.skip("for real numbers alone")
+    return report
+
+
+@pytest.mark.parametrize("margin", [20, 30, 40])
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *POINTWISE])
+def test_a_trained_classifier_does_not_alarm(name, method, margin):
+    op, draw = (CLASSIFIERS | POINTWISE)[name]
+    report = check(op, draw(margin, 0), 0, method, "fast")
+    assert report, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("method", "mode"), HOW)
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *POINTWISE])
+def test_no_margin_alarms(name, method, mode, seed):
+    op, draw = (CLASSIFIERS | POINTWISE)[name]
+    for margin in MARGINS:
+        report = check(op, draw(margin, seed), seed, method, mode)
+        assert report, f"margin {margin}\n{report}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("method", "mode"), HOW)
+@pytest.mark.parametrize("name", SPREAD)
+def test_no_scale_of_the_logits_alarms(name, method, mode, seed):
+    for scale in (1e-3, 1, 5, 10, 30, 100, 1000):
+        x = normal((6, 5), seed, scale)
+        if np.all(np.isfinite(SPREAD[name](x)[0])):
+            report = check(SPREAD[name], x, seed, method, mode)
+            assert report, f"scale {scale}\n{report}"
+
+
+def without_one_hot(op):
+    """The classic: p for p - one_hot."""
+
+    def wrong(z):
+        y, backward = op(z)
+        right = backward(np.ones_like(y))[0]
+        one_hot = (right < 0).astype(float) / (len(z) if np.ndim(y) == 0 and z.ndim > 1 else 1)
+        return y, lambda d: (backward(d)[0] + np.reshape(d, (*np.shape(d), *[1] * (z.ndim - np.ndim(d)))) * one_hot,)
+
+    return wrong
+
+
+MISTAKES = {
+    "twice": lambda op: spoil(op, 0, 2.0),
+    "half": lambda op: spoil(op, 0, 0.5),
+    "a thousandth": lambda op: spoil(op, 0, 1.001),
+    "zero": lambda op: spoil(op, 0, 0.0),
+    "one hot forgotten": without_one_hot,
+}
+
+
+@pytest.mark.parametrize("margin", [10, 15, 20])
+@pytest.mark.parametrize(("method", "mode"), [("auto", "fast"), ("central", "fast"), ("auto", "full")])
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_mistake_in_the_same_functions_is_rejected(name, mistake, method, mode, margin):
+    if mistake == "one hot forgotten" and name.startswith("binary"):
+        pytest.skip("it has none")
+    op, draw = CLASSIFIERS[name]
+    assert nl.gradcheck(MISTAKES[mistake](op), draw(margin, 0), rng=0, method=method, mode=mode).status == "wrong"
+
+
+@pytest.mark.parametrize("margin", [25, 30, 35])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_complex_step_sees_it_still_where_less_than_a_trillionth_is_left(mistake, margin):
+    op, draw = CLASSIFIERS["-log p"]
+    assert nl.gradcheck(MISTAKES[mistake](op), draw(margin, 0), rng=0).status == "wrong"
+
+
+@pytest.mark.parametrize("step", [1e-3, 1e-16])
+def test_a_step_jumps_and_a_kink_does_not(step):
+    assert jump(lambda t: step * (t > 0.3), 0.0, 1.0) == step
+    assert jump(lambda t: step * max(t - 0.3, 0.0), 0.0, 1.0) == 0
+    assert jump(lambda t: step * t**8, 0.0, 1.0) == 0
+
+
+def test_steps_that_are_meant_are_not_taken_for_rounding():
+    op = lambda x: (np.round(8 * x) / 8, lambda dy: (dy,))  # noqa: E731
+    assert not nl.gradcheck(op, normal(5), rng=0)
