@@ -16,7 +16,7 @@ differentiable in the complex plane (+, *, exp, matmul; not abs, conj, or a cast
 All three follow from Taylor: f(±h) = f ± h f′ + h²/2 f″ ± h³/6 f‴ + ..., and f(ih) = f + ih f′ - h²/2 f″ - ....
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -54,14 +54,24 @@ def bend(f: Line, h: float) -> Array:
     return np.abs(one_sided_gap(f, 2 * h) - 2 * one_sided_gap(f, h))
 
 
-def jump(f: Callable[[float], float], near: float, far: float) -> float:
-    """What a number changes by at once between two places, halved towards its largest change; 0 where that shrinks."""
-    sizes = []
-    for _ in range(HALVINGS):
+def jump(f: Callable[[float], float], near: float, far: float, resolution: float = 0.0) -> float:
+    """What a number changes by at once between two places, halved towards its largest change; 0 where that shrinks.
+
+    The halving ends at ``resolution``: a number moved by less jumps itself, from one last place to the next.
+    """
+    sizes: list[float] = []
+    while len(sizes) < LAST or (len(sizes) < HALVINGS and abs(far - near) > 2 * resolution):
         middle = (near + far) / 2
         near, far = (near, middle) if abs(f(middle) - f(near)) >= abs(f(far) - f(middle)) else (middle, far)
         sizes.append(abs(f(far) - f(near)))
     return sizes[-1] if sizes[-1] > sizes[-LAST] / 2 else 0.0
+
+
+def off_the_line(f: Line, places: Sequence[float]) -> Array:
+    """How far each value is from the straight line between its neighbours; one row for each place but the ends."""
+    t, y = np.asarray(places), np.asarray([f(place).ravel() for place in places])
+    right_share = (np.diff(t)[:-1] / (t[2:] - t[:-2]))[:, np.newaxis]
+    return np.abs(y[1:-1] - (1 - right_share) * y[:-2] - right_share * y[2:])
 
 
 class Slope(NamedTuple):

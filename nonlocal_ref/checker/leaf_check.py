@@ -24,6 +24,7 @@ class LeafCheck:
         self.shape = measurement.leaf.values.shape
         self.smooth = 0  # directions or entries that were compared
         self.kinked = 0  # and those along which there was a kink
+        self.unseen = np.arange(measurement.leaf.values.size)  # entries that moved along no direction that was compared
 
     def compare(self, v: np.ndarray) -> Verdict | None:
         """The worst verdict over the cotangents along v; None where there is no derivative to compare with."""
@@ -133,22 +134,30 @@ class LeafCheck:
         return [] if measured is None else check.verdicts(v, measured)
 
     def along_directions(self, rng: np.random.Generator, count: int) -> list[Verdict]:
-        """Random directions; where one has a kink another is drawn, with half as many entries moving each time."""
-        verdicts = []
-        for _ in range(count):
-            verdict = self.compare(self.draw(rng))
-            while verdict is None and self.kinked <= REDRAWS and self.measurement.applies:
-                verdict = self.compare(self.draw(rng))
-            if verdict is None:
-                break
-            verdicts.append(verdict)
-        return verdicts
+        """Random directions; where there is a kink, the entries that move are parted and either half is tried.
 
-    def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """A random direction; after k kinks only one entry in 2 ** k moves, at least one."""
-        v = rng.normal(size=self.shape)
-        order = rng.permutation(v.size).reshape(self.shape)
-        return np.where(order < max(v.size >> self.kinked, 1), v, 0.0)
+        So what is left out in the end is the entries that have the kink, and what ten kinks a direction did not part
+        from them.  The next direction begins with the parts that were found.
+        """
+        verdicts: list[Verdict] = []
+        parts = [self.unseen]
+        for _ in range(count):
+            v, smooth, kinks = rng.normal(size=self.shape), [], 0
+            while parts and kinks <= REDRAWS:
+                part = parts.pop(0)
+                verdict = self.compare(only(v, part))
+                if verdict is not None:
+                    verdicts.append(verdict)
+                    smooth.append(part)
+                elif not self.measurement.applies:
+                    return verdicts
+                else:
+                    kinks += 1
+                    parts += np.array_split(rng.permutation(part), 2) if part.size > 1 else []
+            if smooth:
+                parts.insert(0, np.concatenate(smooth))
+                self.unseen = np.setdiff1d(self.unseen, parts[0])
+        return verdicts
 
     def at_entries(self, entries: Iterable[int]) -> list[Entry]:
         """Entry by entry: v is a unit vector, so a and n are entries of the gradient."""
@@ -161,3 +170,10 @@ class LeafCheck:
             if verdict is not None:
                 found.append(Entry(index, verdict))
         return found
+
+
+def only(v: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """v where these entries are, else 0."""
+    flat = np.zeros(v.size)
+    flat[entries] = v.ravel()[entries]
+    return flat.reshape(v.shape)

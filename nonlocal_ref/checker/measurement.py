@@ -8,7 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from nonlocal_ref.backend import Array
-from nonlocal_ref.checker.differences import SLOPES, TINY_STEP, Line, Slope, best_slope, central, complex_step, jump
+from nonlocal_ref.checker.differences import (
+    SLOPES,
+    TINY_STEP,
+    Line,
+    Slope,
+    best_slope,
+    central,
+    complex_step,
+    jump,
+    off_the_line,
+)
 from nonlocal_ref.checker.evaluation import DISTANCES, Evaluation
 from nonlocal_ref.checker.leaves import Leaf, Values
 from nonlocal_ref.checker.noise import RUNS, moved_by_one_ulp, output_noise, steepest_slope
@@ -18,9 +28,10 @@ STRAIGHT = 0.1  # part of rtol that a bend of the function over the step may tak
 ENOUGH = 0.5  # part of rtol at which a step need not be improved any further
 NEARER = 2.0**-16  # a slope must also hold over a step this much shorter, as far as the rounding lets it be seen
 
-LOOKS = 9  # at the rounding along a line
+# Where to look at the rounding along a line.  Not evenly: steps of rounding that fit the distance would not be seen.
+LOOKS = np.arange(9) + np.random.default_rng(0).uniform(size=9) / 2
 STAIRS, LARGER = 64.0, 4.0  # units of ε a step of rounding may have; from one distance between looks to the next
-JUMPS = 16  # outputs of which it is seen whether they jump; where these do the others do
+JUMPS, FARTHER = 16, 2  # outputs of which it is seen whether they jump, near and farther out; if so the others do
 
 
 class Measured(NamedTuple):
@@ -150,7 +161,7 @@ class Measurement:
             return stepped._replace(noise=stepped.noise + differenced.noise, seen=stepped.noise)
         self.notes.append("complex step and central difference disagree (not holomorphic); the difference decides")
         self.method = "central"
-        return differenced
+        return self.by_difference(v, believed)  # now it must tell, and not only agree with the complex step
 
     def holds_elsewhere(self, v: np.ndarray) -> bool:
         """Whether complex step and difference agree at the nearest place where the difference tells anything."""
@@ -222,37 +233,34 @@ class Measurement:
         return Measured(numeric, errors.noise * per_noise, errors.truncation(slope))
 
     def noise_along(self, f: Line) -> Array:
-        """ε|y| + δy, or the second differences of y over steps so short that all of them is rounding."""
+        """ε|y| + δy, or how far y is from a straight line over steps so short that all of it is rounding."""
         h = self.leaf.scale * self.evaluation.eps ** SLOPES["central"].power * NEARER
-        seen = np.abs(np.diff([f(k * h).ravel() for k in range(LOOKS)], n=2, axis=0)) / 2
-        return np.fmax(self.output_noise, np.fmax.reduce(seen))
+        return np.fmax(self.output_noise, np.fmax.reduce(off_the_line(f, h * LOOKS)))
 
     def stairs_along(self, f: Line, noise: Array) -> Array:
         """The steps of an output that moves by jumps; 0 where it does not.
 
-        What is left of a larger number (1 - p for a p near 1) moves in steps of that number's last place.  The first
-        second differences that stand out are such a step if they are no more than 64 ε of the largest y on the line (a
-        step that is meant, as of round, is larger) and stay where the interval shrinks (at a kink they vanish).
+        What is left of a larger number (1 - p for a p near 1) moves in steps of that number's last place.  What stands
+        out of a straight line is such a step if it is no more than 64 ε of the largest y on the line (a step that is
+        meant, as of round, is larger) and stays where the interval shrinks (at a kink, and where y is curved, it
+        vanishes).  Steps may be rare, so the interval grows until there is one or nothing as small is left.
         """
         eps, unit = self.evaluation.eps, self.leaf.scale
         far = np.abs(np.asarray([f(t * unit).ravel() for t in (0.0, *DISTANCES)]))
-        largest = np.maximum(self.largest, np.max(np.where(np.isfinite(far), far, 0.0), axis=0))
-        h = unit * eps ** SLOPES["central"].power
-        found, where, steps = np.full_like(noise, np.nan), np.zeros_like(noise), np.zeros_like(noise)
-        while h <= unit and np.any(np.isnan(found)):
-            places = h * (np.arange(LOOKS) - LOOKS // 2)
-            y = np.asarray([f(t).ravel() for t in places])
-            seen = np.fmax.reduce(np.abs(np.diff(y, n=2, axis=0))) / 2
-            new = np.isnan(found) & (seen > SAFETY * noise)
-            found, steps = np.where(new, seen, found), np.where(new, h, steps)
-            where = np.where(new, places[np.argmax(np.abs(np.diff(y, axis=0)), axis=0)], where)
-            h *= LARGER
-        small = np.flatnonzero(found <= STAIRS * eps * largest)
-        stairs = np.zeros_like(noise)
-        for i in small[:JUMPS]:
-            stairs[i] = jump(partial(one_of, f, int(i)), where[i], where[i] + steps[i])
-        if small.size > JUMPS and np.all(stairs[small[:JUMPS]] > 0):
-            stairs[small[JUMPS:]] = found[small[JUMPS:]]
+        limit = STAIRS * eps * np.maximum(self.largest, np.max(np.where(np.isfinite(far), far, 0.0), axis=0))
+        stairs, h, tries = np.zeros_like(noise), unit * eps ** SLOPES["central"].power, JUMPS
+        small = np.full(noise.shape, True)
+        while h <= unit and np.any(small & (stairs == 0)):
+            places = h * (LOOKS - np.mean(LOOKS))
+            seen = np.fmax.reduce(off_the_line(f, places))
+            small &= seen <= limit
+            left = np.argmax(np.abs(np.diff([f(t).ravel() for t in places], axis=0)), axis=0)
+            candidates = np.flatnonzero(small & (stairs == 0) & (seen > SAFETY * noise))
+            for i in candidates[:tries]:
+                stairs[i] = jump(partial(one_of, f, int(i)), places[left[i]], places[left[i] + 1], eps * unit)
+            if np.all(stairs[candidates[:tries]] > 0):
+                stairs[candidates[tries:]] = seen[candidates[tries:]]
+            tries, h = FARTHER if candidates.size else tries, LARGER * h
         return stairs
 
     def noise_elsewhere(self, v: np.ndarray) -> Array:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.checker.differences import jump
+from nonlocal_ref.checker.differences import jump, off_the_line
+from nonlocal_ref.checker.measurement import LOOKS
 from tests.checker.random_cases import spoil
 from tests.checker.samples import normal
 from tests.checker.saturated import CLASSIFIERS, POINTWISE, SPREAD
@@ -98,6 +99,22 @@ def test_a_step_jumps_and_a_kink_does_not(step):
     assert jump(lambda t: step * (t > 0.3), 0.0, 1.0) == step
     assert jump(lambda t: step * max(t - 0.3, 0.0), 0.0, 1.0) == 0
     assert jump(lambda t: step * t**8, 0.0, 1.0) == 0
+
+
+def test_the_last_place_of_the_argument_is_no_jump():
+    smooth = lambda t: np.sin(10 + t)  # 10 + t moves in steps of 1.8e-15  # noqa: E731
+    assert jump(smooth, 0.0, 1e-7) > 0
+    assert jump(smooth, 0.0, 1e-7, 1e-14) == 0
+
+
+@pytest.mark.parametrize("per_look", [0.3, 1.0, 110.02, 136.0])
+def test_steps_of_rounding_are_seen_whatever_fits_between_two_looks(per_look):
+    rounded = lambda t: np.asarray(np.round(per_look * t))  # noqa: E731
+    assert np.max(off_the_line(rounded, LOOKS)) > 0.1
+
+
+def test_a_straight_line_is_on_the_line():
+    assert np.max(off_the_line(lambda t: np.asarray(3 * t + 1), LOOKS)) < 1e-14
 
 
 def test_steps_that_are_meant_are_not_taken_for_rounding():
