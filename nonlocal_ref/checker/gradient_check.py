@@ -13,7 +13,7 @@ from nonlocal_ref.checker.diagnosis import diagnose
 from nonlocal_ref.checker.evaluation import Evaluation
 from nonlocal_ref.checker.leaf_reports import check_leaves
 from nonlocal_ref.checker.leaves import read_arguments, unseen
-from nonlocal_ref.checker.observation import observe, problems_afterwards
+from nonlocal_ref.checker.observation import coarse_output, observe, problems_afterwards
 from nonlocal_ref.checker.report import LeafReport, Report
 
 MODES = ("fast", "full")
@@ -134,7 +134,7 @@ def gradcheck(
         leaf.name for i, leaf in enumerate(arguments.leaves) if leaf.floating and i not in observation.returned
     ]
     measured = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
-    notes = (*measured, *unseen(arguments))
+    notes = (*measured, *coarse_output(observation), *unseen(arguments))
     return report(leaves=tuple(leaves), problems=tuple(problems), constants=tuple(constants), notes=notes)
 
 

@@ -56,7 +56,8 @@ class LeafCheck:
         noise = measured.seen + self.measurement.noise_elsewhere(v)
         closer = self.verdicts(v, measured._replace(noise=noise))
         wrong = np.asarray([not verdict.right for verdict in closer])
-        return closer if np.any(wrong) and self.stays(v, measured.numeric, wrong) else found
+        stays = np.any(wrong) and self.stays(v, measured.numeric, wrong)
+        return closer if stays and self.measurement.holds_elsewhere(v) else found
 
     def stays(self, v: np.ndarray, numeric: np.ndarray, wrong: np.ndarray) -> bool:
         """Whether a - n is the same, to half of it, where all has moved a little: a mistake is, rounding is not."""

@@ -154,9 +154,8 @@ class Measurement:
         differenced = self.by_difference(v, partial(stepped.agrees, rtol=self.rtol))
         if differenced is None:
             return None
-        if stepped.agrees(differenced, self.rtol) and (
-            differenced.tells or believed(stepped) or self.holds_elsewhere(v)
-        ):
+        contradicted = differenced.tells and not believed(differenced)  # by both, then
+        if stepped.agrees(differenced, self.rtol) and (contradicted or believed(stepped) or self.holds_elsewhere(v)):
             self.confirmed = True
             return stepped._replace(noise=stepped.noise + differenced.noise, seen=stepped.noise)
         self.notes.append("complex step and central difference disagree (not holomorphic); the difference decides")
@@ -164,12 +163,17 @@ class Measurement:
         return self.by_difference(v, believed)  # now it must tell, and not only agree with the complex step
 
     def holds_elsewhere(self, v: np.ndarray) -> bool:
-        """Whether complex step and difference agree at the nearest place where the difference tells anything."""
+        """Whether complex step and difference agree at the other places, where the difference tells anything.
+
+        What a step through abs or a cast does not see may be little here, where op is saturated, and is more elsewhere.
+        """
         for there in self.elsewhere(self.evaluation.elsewhere(self.position, v)):
             stepped = there.by_complex_step(v)
             differenced = None if stepped is None else there.by_difference(v, partial(stepped.agrees, rtol=self.rtol))
-            if stepped is not None and differenced is not None and differenced.tells:
-                return stepped.agrees(differenced, self.rtol)
+            if stepped is None or differenced is None or not differenced.tells:
+                continue
+            if not stepped.agrees(differenced, self.rtol):
+                return False
         return True
 
     def elsewhere(self, places: list[Evaluation]) -> Iterator["Measurement"]:

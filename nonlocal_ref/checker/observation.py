@@ -8,6 +8,7 @@ import numpy as np
 from nonlocal_ref.checker.contract import Call, ContractError, Gradients, Problem, misplaced, run, unusable
 from nonlocal_ref.checker.leaves import Arguments
 from nonlocal_ref.checker.noise import sample_gradients
+from nonlocal_ref.checker.verdict import default_rtol
 
 REORDERED = 256.0  # rounding errors, in units of ε, by which two runs on the same arrays may differ
 
@@ -48,6 +49,17 @@ def observe(op: Callable[..., Any], arguments: Arguments, rng: np.random.Generat
     nonlinear += [Problem(name, told, "not_linear") for name in differing(observation, at_minus_two, -2)]
     observation.problems.extend([*call.changes(), *(impure or nonlinear)])
     return observation
+
+
+def coarse_output(observation: Observation) -> tuple[str, ...]:
+    """That y has fewer digits than all arrays it is made from, so that small mistakes are not seen."""
+    call = observation.call
+    dtypes = [leaf.values.dtype for leaf in call.arguments.leaves if leaf.floating]
+    coarsest = max(dtypes, key=lambda dtype: np.finfo(dtype).eps)
+    y_dtype, eps = call.y_values.dtype, float(np.finfo(call.y_values.dtype).eps)
+    if eps <= np.finfo(coarsest).eps:
+        return ()
+    return (f"y is {y_dtype} though the arrays are {coarsest}: an error below {default_rtol(eps):.1g} is not seen",)
 
 
 def problems_afterwards(observation: Observation) -> list[Problem]:

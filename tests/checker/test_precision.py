@@ -112,3 +112,13 @@ def test_read_only_inputs_are_enough(rng):
     x = rng.normal(size=(3, 4))
     x.flags.writeable = False
     assert nl.gradcheck(softmax, x, rng=0)
+
+
+def test_a_coarse_output_is_not_passed_over_in_silence():
+    report = nl.gradcheck(lambda x: ((x * x).astype(np.float32), lambda dy: (2 * x * dy,)), normal((3, 4)), rng=0)
+    assert report.status == "right"
+    assert any("y is float32 though the arrays are float64" in note for note in report.notes)
+
+
+def test_an_output_as_fine_as_its_arrays_needs_no_word():
+    assert nl.gradcheck(lambda x: (x * x, lambda dy: (2 * x * dy,)), normal((3, 4)), rng=0).notes == ()

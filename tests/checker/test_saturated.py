@@ -43,6 +43,19 @@ def test_no_margin_alarms(name, method, mode, seed):
         assert report, f"margin {margin}\n{report}"
 
 
+@pytest.mark.parametrize("seed", [1, 19, 51])
+def test_what_a_complex_step_through_abs_misses_by_a_ten_millionth_is_no_alarm(seed):
+    z = np.asarray([908.0, 339, 1420, 379, 1045, 368, 291, -491, 17.67, -560, -282, 87, 1169, -242, 635])
+    target = np.asarray([1.0, 0, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 1])
+
+    def loss(z):
+        y = np.mean(np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z))))
+        return y, lambda d: ((1 / (1 + np.exp(-z)) - target) * d / z.size,)
+
+    report = nl.gradcheck(loss, z, rng=seed)
+    assert report, str(report)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("method", "mode"), HOW)
