@@ -46,6 +46,10 @@ class Problem(NamedTuple):
     kind: Literal["overwritten", "not_linear", "other"] = "other"
 
 
+class NoGradients(dict[str, Any]):
+    """No gradient for any array of a dict argument, where that is meant: a plain ``{}`` may have been forgotten."""
+
+
 class ContractError(Exception):
     """The operation cannot be checked any further."""
 
@@ -156,7 +160,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
         keys = {leaf.key: p for p, leaf in enumerate(arguments.leaves) if leaf.argument == i and leaf.floating}
         if not isinstance(arguments.given[i], dict):
             found[keys[None]] = dx
-        elif isinstance(dx, dict) and dx and dx.keys() <= keys.keys():
+        elif isinstance(dx, NoGradients) or (isinstance(dx, dict) and dx and dx.keys() <= keys.keys()):
             found |= {keys[key]: part for key, part in dx.items()}
         else:
             got = f"a dict with the keys {list(dx)}" if isinstance(dx, dict) else kind(dx)

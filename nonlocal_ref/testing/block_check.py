@@ -7,6 +7,7 @@ import numpy as np
 
 from nonlocal_ref.arguments import check_choice, check_integer, read_seed
 from nonlocal_ref.backend import to_backend
+from nonlocal_ref.checker.contract import NoGradients
 from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
 from nonlocal_ref.residual_block import Params, block, check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
@@ -237,7 +238,7 @@ def _gradient_reader(subject: Subject, absent: set[str]) -> Callable[[Outcome, A
             msg = f"backward must return (dx, grads) with a dict of gradients, or dx, got {kind(gradients)}"
             raise BrokenError(msg)
         outcome.take("dx", dx, subject.expected["dx"].shape)
-        if grads is None:
+        if grads is None or isinstance(grads, NoGradients):
             outcome.notes.append("backward returned dx alone, so no gradient of a parameter was checked")
             return
         missing = [name[1:] for name in wanted if grads.get(name[1:]) is None]
