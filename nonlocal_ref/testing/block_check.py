@@ -52,7 +52,8 @@ def check_block(
     fn : callable or torch.nn.Module
         ``fn(x, params)`` or, with its parameters inside, ``fn(x)``; returns z, or ``(z, backward)``, where
         ``backward(dz)`` gives ``(dx, grads)`` or dx alone.  Of a module a deep copy is taken to float64 and given our
-        parameters; the module itself is not touched.
+        parameters; the module itself is not touched.  The block may be a part of it, if it is the only one there; it is
+        the module as a whole that is called.
     config : BlockConfig
         Which block it is meant to be.
     params : mapping of str to array, optional
@@ -192,6 +193,8 @@ def _judge_own_state(module: Module, judgement: Judgement, *, identity: bool) ->
     dead = reason_to_be_dead(module.own)
     if dead is not None:
         judgement.findings.append(Finding(NEVER_TRAINS, dead))
+    if module.prefix:
+        judgement.notes.append(f"its block was found at {module.prefix!r}")
     if module.frozen:
         judgement.notes.append(f"requires_grad is off for {', '.join(module.frozen)}")
 
