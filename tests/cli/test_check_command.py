@@ -279,6 +279,20 @@ def test_what_cannot_be_found_made_or_asked_is_one_line(capsys, argv, message):
     assert message in refusal(capsys, "check", *argv, "--variant", "dot_product")
 
 
+def test_no_module_that_was_imported_is_suggested(capsys):
+    line = refusal(capsys, "check", "theirs:nope", "--variant", "dot_product")  # near np
+    assert "did you mean" not in line
+    assert " np" not in line
+
+
+def test_a_method_is_suggested(capsys):
+    for holder in ("Layer", "layer"):
+        assert "did you mean forward?" in refusal(
+            capsys, "check", f"theirs:{holder}.forwrd", "--variant", "dot_product"
+        )
+    assert "did you mean" not in refusal(capsys, "check", "theirs:size.forwrd", "--variant", "dot_product")
+
+
 def test_the_variant_must_be_said(capsys):
     assert "--variant" in refusal(capsys, "check", "theirs:right")
 

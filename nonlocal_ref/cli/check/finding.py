@@ -12,6 +12,7 @@ from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.cli.usage import fail
 from nonlocal_ref.testing import load_user_function
 from nonlocal_ref.testing.torch_module import is_torch_module
+from nonlocal_ref.testing.user_function import callables_in
 
 
 def find(argument: str, path: str) -> Any:
@@ -26,7 +27,7 @@ def find(argument: str, path: str) -> Any:
             return there
         message = str(error)
         if isinstance(cause, AttributeError):
-            near = get_close_matches(str(cause.name), dir(cause.obj), n=3)
+            near = get_close_matches(str(cause.name), callables_in(cause.obj), n=3)
             message += f"; did you mean {' or '.join(near)}?" if near else ""
         elif cause is not None:
             module = path.partition(":")[0]
