@@ -36,14 +36,15 @@ class Problem(NamedTuple):
         The argument that it was broken for, "op", "y" or "backward".
     message : str
         What it did.
-    kind : {"overwritten", "not_linear", "other"}
+    kind : {"overwritten", "not_linear", "not_repeatable", "other"}
         Of the promises that say by themselves what is wrong: an array that belongs to somebody else, or to an earlier
-        call, was written to; backward is not linear in dy.
+        call, was written to; backward is not linear in dy; it gives other numbers each time, so that there is none to
+        compare.
     """
 
     culprit: str
     message: str
-    kind: Literal["overwritten", "not_linear", "other"] = "other"
+    kind: Literal["overwritten", "not_linear", "not_repeatable", "other"] = "other"
 
 
 class NoGradients(dict[str, Any]):
