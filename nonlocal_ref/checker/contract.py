@@ -36,14 +36,19 @@ class Problem(NamedTuple):
         The argument that it was broken for, "op", "y" or "backward".
     message : str
         What it did.
-    kind : {"overwritten", "not_linear", "other"}
+    kind : {"overwritten", "not_linear", "not_repeatable", "other"}
         Of the promises that say by themselves what is wrong: an array that belongs to somebody else, or to an earlier
-        call, was written to; backward is not linear in dy.
+        call, was written to; backward is not linear in dy; it gives other numbers each time, so that there is none to
+        compare.
     """
 
     culprit: str
     message: str
-    kind: Literal["overwritten", "not_linear", "other"] = "other"
+    kind: Literal["overwritten", "not_linear", "not_repeatable", "other"] = "other"
+
+
+class NoGradients(dict[str, Any]):
+    """No gradient for any array of a dict argument, where that is meant: a plain ``{}`` may have been forgotten."""
 
 
 class ContractError(Exception):
@@ -156,7 +161,7 @@ def match_gradients(arguments: Arguments, returned: Any) -> dict[int, Any]:
         keys = {leaf.key: p for p, leaf in enumerate(arguments.leaves) if leaf.argument == i and leaf.floating}
         if not isinstance(arguments.given[i], dict):
             found[keys[None]] = dx
-        elif isinstance(dx, dict) and dx and dx.keys() <= keys.keys():
+        elif isinstance(dx, NoGradients) or (isinstance(dx, dict) and dx and dx.keys() <= keys.keys()):
             found |= {keys[key]: part for key, part in dx.items()}
         else:
             got = f"a dict with the keys {list(dx)}" if isinstance(dx, dict) else kind(dx)

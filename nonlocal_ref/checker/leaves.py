@@ -5,6 +5,7 @@ what the checker moves.  Every other argument (a config, a string, a mask) is a 
 """
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -84,6 +85,10 @@ def read_arguments(op: Callable[..., Any], args: tuple[Any, ...], names: Sequenc
             leaf_name = f"{label}.{key}" if isinstance(value, dict) else label
             if _is_array(part):
                 leaves.append(read_leaf(leaf_name, position, key, part))
+    shared = [name for name, count in Counter(leaf.name for leaf in leaves).items() if count > 1]
+    if shared:
+        msg = f"every array must have a name of its own in the report, {shared[0]!r} is that of two; choose other names"
+        raise ValueError(msg)
     floating = [leaf for leaf in leaves if leaf.floating]
     if not floating:
         came = ", ".join(f"{label} is {_describe(value)}" for label, value in zip(labels, args, strict=True))

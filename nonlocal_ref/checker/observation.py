@@ -37,7 +37,7 @@ def observe(op: Callable[..., Any], arguments: Arguments, rng: np.random.Generat
 
     observation = Observation(call, cotangents, gradients, noise, sorted(returned), gradient_problems(call, returned))
     told = "gets another gradient when backward is called a second time"
-    impure = [Problem(name, told) for name in differing(observation, twice, 1)]
+    impure = [Problem(name, told, "not_repeatable") for name in differing(observation, twice, 1)]
     told = "gets a gradient that is not 0 for dy = 0; backward must be linear"
     moved = {name for found in (at_zero, at_minus_two, *gradients[1:]) for name in differing(observation, found, 1)}
     nonlinear = [

@@ -11,7 +11,12 @@ from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any
 
-from nonlocal_ref.backend import array_namespace, device
+import numpy as np
+from array_api_compat import is_array_api_obj
+
+from nonlocal_ref.arguments import FLOATS
+from nonlocal_ref.backend import array_namespace, device, dtype_name
+from nonlocal_ref.checker.contract import NoGradients
 from nonlocal_ref.wording import kind
 
 Operation = Callable[..., tuple[Any, Callable[[Any], tuple[Any, ...]]]]
@@ -23,14 +28,21 @@ def from_pair(forward: Callable[..., Any], backward: Callable[..., Any]) -> Oper
     Parameters
     ----------
     forward : callable
-        Returns the value and whatever the way back needs, as in the assignments of cs231n.
+        Returns the value and whatever the way back needs, as in the assignments of cs231n.  A dict argument
+        (``bn_param``) it gets as a copy, arrays and all, so it may write into it.
     backward : callable
-        Returns one gradient per array, in argument order; a single one may come alone.
+        Returns one gradient per array, in argument order; a single one may come alone.  Dict arguments may be left out,
+        all together: their arrays are constants then.
 
     Returns
     -------
     callable
         ``y, backward = op(*arrays)``.
+
+    Raises
+    ------
+    TypeError
+        If one of the two is not callable.
 
     Examples
     --------
@@ -45,10 +57,13 @@ def from_pair(forward: Callable[..., Any], backward: Callable[..., Any]) -> Oper
     >>> bool(nl.gradcheck(from_pair(scale_forward, scale_backward), np.ones(3), np.arange(3.0)))
     True
     """
+    need_callable("forward", forward)
+    need_callable("backward", backward)
 
     def op(*arrays: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-        y, cache = _pair("forward", "(y, cache)", forward(*arrays))
-        return y, lambda dy: _as_tuple(backward(dy, cache))
+        given = [deepcopy(x) if isinstance(x, dict) else x for x in arrays]
+        y, cache = _pair("forward", "(y, cache)", forward(*given))
+        return y, lambda dy: _with_dicts(_as_tuple(backward(dy, cache)), arrays)
 
     return like_source(op, forward)
 
@@ -131,6 +146,11 @@ def from_loss(loss_and_gradient: Callable[..., Any]) -> Operation:
     callable
         ``loss, backward = op(*arrays)``, the loss an array without axes.
 
+    Raises
+    ------
+    TypeError
+        If it is not callable.
+
     Examples
     --------
     >>> import numpy as np
@@ -139,6 +159,7 @@ def from_loss(loss_and_gradient: Callable[..., Any]) -> Operation:
     >>> bool(nl.gradcheck(from_loss(lambda w: (np.sum(w**2) / 2, w)), np.arange(3.0), names=["w"]))
     True
     """
+    need_callable("loss_and_gradient", loss_and_gradient)
 
     def op(*arrays: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         loss, gradient = _pair("f", "(loss, gradient)", loss_and_gradient(*arrays))
@@ -162,6 +183,23 @@ def like_source(op: Operation, source: Any, names: Iterable[str] | None = None) 
             fields = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
             op.__signature__ = inspect.Signature(fields)  # type: ignore[attr-defined]
     return op
+
+
+def need_callable(who: str, function: Any) -> None:
+    """Refuse what cannot be called, when it is handed in and not when it is used."""
+    if not callable(function):
+        msg = f"{who} must be callable, got {kind(function)}"
+        raise TypeError(msg)
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is an array; NumPy's numbers are none."""
+    return is_array_api_obj(x) and not isinstance(x, np.generic)
+
+
+def is_floating(x: Any) -> bool:
+    """Whether x is an array that has a gradient."""
+    return is_array(x) and dtype_name(x.dtype) in FLOATS
 
 
 def _pair(who: str, form: str, returned: Any) -> tuple[Any, Any]:
@@ -215,6 +253,15 @@ def inputs_of(forward: Callable[..., Any]) -> list[str] | None:
 def _as_tuple(gradients: Any) -> tuple[Any, ...]:
     """One gradient may come alone."""
     return tuple(gradients) if isinstance(gradients, (tuple, list)) else (gradients,)
+
+
+def _with_dicts(gradients: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """No gradients for each dict of arrays, where backward returned one for every other array alone."""
+    if len(gradients) != sum(is_floating(x) for x in arrays):
+        return gradients
+    left = iter(gradients)
+    wanted = [x for x in arrays if is_floating(x) or (isinstance(x, dict) and any(map(is_floating, x.values())))]
+    return tuple(NoGradients() if isinstance(x, dict) else next(left) for x in wanted)
 
 
 def _times(gradient: Any, dy: Any) -> Any:

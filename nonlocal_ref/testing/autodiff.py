@@ -7,12 +7,10 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from array_api_compat import is_array_api_obj
 
-from nonlocal_ref.arguments import FLOATS
-from nonlocal_ref.backend import array_namespace, device, dtype_name, from_host, load_backend, to_numpy
-from nonlocal_ref.testing.adapters import Operation, inputs_of, like_source
+from nonlocal_ref.backend import array_namespace, device, from_host, load_backend, to_numpy
+from nonlocal_ref.testing.adapters import Operation, inputs_of, is_array, is_floating, like_source, need_callable
 from nonlocal_ref.wording import kind
 
 Convert = Callable[[Any], Any]
@@ -34,6 +32,8 @@ def from_torch(function: Callable[..., Any]) -> Operation:
 
     Raises
     ------
+    TypeError
+        If it is not callable.
     BackendUnavailableError
         If PyTorch is not installed.
 
@@ -41,6 +41,7 @@ def from_torch(function: Callable[..., Any]) -> Operation:
     --------
     ``nl.gradcheck(from_torch(torch.sigmoid), np.ones(3))``
     """
+    need_callable("function", function)
     load_backend("torch")  # says how to install it
     torch = importlib.import_module("torch")
 
@@ -87,6 +88,8 @@ def from_jax(function: Callable[..., Any]) -> Operation:
 
     Raises
     ------
+    TypeError
+        If it is not callable.
     BackendUnavailableError
         If JAX is not installed.
 
@@ -94,6 +97,7 @@ def from_jax(function: Callable[..., Any]) -> Operation:
     --------
     ``nl.gradcheck(from_jax(jax.numpy.tanh), np.ones(3))``
     """
+    need_callable("function", function)
     xp, place = load_backend("jax")
     jax = importlib.import_module("jax")
 
@@ -126,13 +130,9 @@ def _one_array(y: Any, what: str) -> Any:
 Place = tuple[int, Any]  # position of the argument, and the key if that argument is a dict
 
 
-def _is_array(x: Any) -> bool:
-    return is_array_api_obj(x) and not isinstance(x, np.generic)
-
-
 def _first_array(args: Sequence[Any]) -> Any:
     leaves = [leaf for arg in args for leaf in (arg.values() if isinstance(arg, dict) else [arg])]
-    arrays = [leaf for leaf in leaves if _is_array(leaf)]
+    arrays = [leaf for leaf in leaves if is_array(leaf)]
     if not arrays:
         msg = f"there must be an array among the arguments, got {', '.join(type(arg).__name__ for arg in args)}"
         raise TypeError(msg)
@@ -146,14 +146,14 @@ def _float_places(args: Sequence[Any]) -> list[Place]:
         for position, arg in enumerate(args)
         for key, leaf in (arg.items() if isinstance(arg, dict) else [(None, arg)])
     ]
-    return [(position, key) for position, key, leaf in leaves if _is_array(leaf) and dtype_name(leaf.dtype) in FLOATS]
+    return [(position, key) for position, key, leaf in leaves if is_floating(leaf)]
 
 
 def _convert(args: Sequence[Any], convert: Convert) -> list[Any]:
     """Every array converted, everything else as it is."""
 
     def one(x: Any) -> Any:
-        return convert(x) if _is_array(x) else x
+        return convert(x) if is_array(x) else x
 
     return [{key: one(x) for key, x in arg.items()} if isinstance(arg, dict) else one(arg) for arg in args]
 

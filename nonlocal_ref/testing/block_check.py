@@ -7,6 +7,7 @@ import numpy as np
 
 from nonlocal_ref.arguments import check_choice, check_integer, read_seed
 from nonlocal_ref.backend import to_backend
+from nonlocal_ref.checker.contract import NoGradients
 from nonlocal_ref.params import STATISTICS, BlockConfig, check_config, param_shapes
 from nonlocal_ref.residual_block import Params, block, check_arguments
 from nonlocal_ref.testing.diagnosis import Subject
@@ -51,7 +52,8 @@ def check_block(
     fn : callable or torch.nn.Module
         ``fn(x, params)`` or, with its parameters inside, ``fn(x)``; returns z, or ``(z, backward)``, where
         ``backward(dz)`` gives ``(dx, grads)`` or dx alone.  Of a module a deep copy is taken to float64 and given our
-        parameters; the module itself is not touched.
+        parameters; the module itself is not touched.  The block may be a part of it, if it is the only one there; it is
+        the module as a whole that is called.
     config : BlockConfig
         Which block it is meant to be.
     params : mapping of str to array, optional
@@ -191,6 +193,8 @@ def _judge_own_state(module: Module, judgement: Judgement, *, identity: bool) ->
     dead = reason_to_be_dead(module.own)
     if dead is not None:
         judgement.findings.append(Finding(NEVER_TRAINS, dead))
+    if module.prefix:
+        judgement.notes.append(f"its block was found at {module.prefix!r}")
     if module.frozen:
         judgement.notes.append(f"requires_grad is off for {', '.join(module.frozen)}")
 
@@ -237,7 +241,7 @@ def _gradient_reader(subject: Subject, absent: set[str]) -> Callable[[Outcome, A
             msg = f"backward must return (dx, grads) with a dict of gradients, or dx, got {kind(gradients)}"
             raise BrokenError(msg)
         outcome.take("dx", dx, subject.expected["dx"].shape)
-        if grads is None:
+        if grads is None or isinstance(grads, NoGradients):
             outcome.notes.append("backward returned dx alone, so no gradient of a parameter was checked")
             return
         missing = [name[1:] for name in wanted if grads.get(name[1:]) is None]

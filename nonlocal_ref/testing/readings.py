@@ -32,7 +32,7 @@ class Reading:
     pool_order: str = "after"
     subsample: bool | tuple[int, ...] = False
     softmax_over: str = "keys"  # or "queries", "pairs", "batch"
-    divisor: str = "keys"  # or "queries": what (4) and (5) are divided by
+    divisor: str = "keys"  # or "queries", "nothing": what (4) and (5) are divided by
     flat_kernel: int | None = None  # pool the flattened index of positions with this kernel
     gamma_is_one: bool = False
     adds_nothing: bool = False  # z = x
@@ -63,7 +63,8 @@ def pairwise(
     if reading.variant in {"dot_product", "concatenation"}:
         kernel: Any = dot_product if reading.variant == "dot_product" else partial(concatenation, w_f=w_f)
         weights, kernel_backward = kernel(theta, phi)
-        factor = phi.shape[1] / theta.shape[1] if reading.divisor == "queries" else 1.0
+        count = phi.shape[1]
+        factor = count / {"keys": count, "queries": theta.shape[1], "nothing": 1}[reading.divisor]
         return weights * factor, lambda dweights: kernel_backward(dweights * factor)
     logits, logits_backward = scaled_product(theta, phi, reading.scale)
     to_rows, from_rows = regroup(reading.softmax_over, logits.shape)

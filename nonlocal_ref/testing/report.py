@@ -51,6 +51,8 @@ class ConformanceReport:
         What else there is to know.
     seed : int
         ``rng=seed`` repeats the comparison.
+    call : str
+        What repeats it in Python, where it was not called from there; the command line fills it in.
     gradient_check : Report or None
         Where gradients are wrong in no known way: what `nonlocal_ref.gradcheck` says of the implementation by itself.
     """
@@ -62,6 +64,7 @@ class ConformanceReport:
     notes: tuple[str, ...]
     seed: int
     gradient_check: Any = None
+    call: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.rows) and not self.problems and not self.findings and all(row.right for row in self.rows)
@@ -95,8 +98,9 @@ class ConformanceReport:
         lines += [f"problem: {problem}" for problem in self.problems]
         lines += [f"note: {note}" for note in self.notes]
         if self.gradient_check is not None:
-            lines += ["", "by itself, without the reference:", str(self.gradient_check), ""]
-        lines.append(f"repeat with rng={self.seed}")
+            by_itself, _, _ = str(self.gradient_check).rpartition("\n")  # how to repeat it is said once, at the end
+            lines += ["", "by itself, without the reference:", by_itself.rstrip(), ""]
+        lines.append(f"repeat with {self.call or f'rng={self.seed}'}")
         return "\n".join(lines)
 
     def _headline(self) -> str:

@@ -18,8 +18,8 @@ from nonlocal_ref.testing.adapters import Operation
 from nonlocal_ref.testing.autodiff import tensor_gradients
 from nonlocal_ref.testing.conventions import KEYS, OURS, Convention
 from nonlocal_ref.testing.implementation import BrokenError
-from nonlocal_ref.testing.name_matching import Match, choose_convention, find_convention, match_names
-from nonlocal_ref.testing.state_dict import plain
+from nonlocal_ref.testing.name_matching import Match, blocks_of, choose_convention, find_convention, match_names
+from nonlocal_ref.testing.state_dict import find_blocks, plain
 from nonlocal_ref.wording import kind
 
 
@@ -35,6 +35,7 @@ class Module:
 
     copy: Any
     match: Match
+    prefix: str  # where the block is in it, "" where it is the module itself
     own: dict[str, np.ndarray]  # the parameters it came with, under our keys
 
     @property
@@ -96,14 +97,27 @@ def open_module(module: Any, config: BlockConfig, keys: str | dict[str, str] | N
     copy = copy.to(torch.float64)
     tensors = {name: x for name, x in copy.state_dict().items() if isinstance(x, torch.Tensor)}
     state = {name: plain(name, tensor) for name, tensor in tensors.items()}
-    match = match_names(state, config, _convention(state, config, keys), "")
-    return Module(copy, match, match.values(state))
+    prefix = _prefix(state, keys)
+    match = match_names(state, config, _convention(state, config, keys, prefix), prefix)
+    return Module(copy, match, prefix, match.values(state))
 
 
-def _convention(state: dict[str, np.ndarray], config: BlockConfig, keys: Any) -> Convention:
+def _prefix(state: dict[str, np.ndarray], keys: Any) -> str:
+    """Where the one block of a module is; names that were given are whole."""
+    if not isinstance(keys, str | None):
+        return ""
+    places = find_blocks(state) if keys is None else blocks_of(state, find_convention(keys))
+    if len(places) > 1 and "" not in places:
+        some = ", ".join(map(repr, places))
+        msg = f"the module has {len(places)} blocks, {some}; pass one of them: module.get_submodule({places[0]!r})"
+        raise ValueError(msg)
+    return places[0] if len(places) == 1 else ""
+
+
+def _convention(state: dict[str, np.ndarray], config: BlockConfig, keys: Any, prefix: str) -> Convention:
     """The names that the module uses: by name, as a dict from ours to theirs, or found out."""
     if keys is None:
-        return choose_convention(state, config, "")
+        return choose_convention(state, config, prefix)
     if isinstance(keys, str):
         return find_convention(keys)
     if not isinstance(keys, dict) or not all(isinstance(name, str) for pair in keys.items() for name in pair):

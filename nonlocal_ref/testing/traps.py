@@ -136,6 +136,12 @@ def another_divisor(right: Reading, sizes: Sizes) -> Iterator[Change]:
         yield "f is divided by N, the number of queries; the sum has M terms, the keys", {"divisor": "queries"}
 
 
+def not_divided(right: Reading, sizes: Sizes) -> Iterator[Change]:
+    """Without C(x) the output grows with the number of positions."""
+    if right.variant not in SOFTMAX_VARIANTS and sizes.keys > 1:
+        yield f"f is not divided by C(x) = M = {sizes.keys}, the number of keys", {"divisor": "nothing"}
+
+
 def not_pooled(right: Reading, sizes: Sizes) -> Iterator[Change]:
     """Subsampling is an option that many ports leave off."""
     if sizes.kernel is not None:
@@ -184,6 +190,7 @@ READINGS: tuple[tuple[str, Callable[[Reading, Sizes], Iterator[Change]]], ...] =
     (NEVER_TRAINS, adds_nothing),
     ("another scale", another_scale),
     ("divided by N", another_divisor),
+    ("not divided by M", not_divided),
     ("not pooled", not_pooled),
     ("another variant", another_variant),
     ("another eps", another_eps),

@@ -1,6 +1,7 @@
 """Find a function by its name: ``"module:name"``."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from functools import reduce
@@ -52,12 +53,18 @@ def load_user_function(path: str) -> Callable[..., Any]:
     try:
         found = reduce(getattr, name.split("."), module)
     except AttributeError as error:
-        some = ", ".join(
-            sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        )
+        some = ", ".join(callables_in(module))
         msg = f"module {module_name!r} has no {name!r}; it has {some or 'nothing to call'}"
         raise ValueError(msg) from error
     if not callable(found):
         msg = f"{path!r} must be callable, got {type(found).__name__}"
         raise ValueError(msg)
     return found
+
+
+def callables_in(holder: Any) -> list[str]:
+    """Names of what a module, or something in it, has to be called: of classes only those made there, none imported."""
+    module = getattr(holder, "__module__", None) or getattr(holder, "__name__", None)  # a module has no __module__
+    found = {name: inspect.getattr_static(holder, name, None) for name in dir(holder) if not name.startswith("_")}
+    own = [name for name, x in found.items() if not isinstance(x, type) or x.__module__ == module]
+    return [name for name in own if callable(found[name])]

@@ -71,8 +71,8 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        For a corrupt, truncated or hostile file (a header that declares more than the file holds, arrays of objects),
-        with the name of the file and what is wrong with it.
+        For a corrupt, truncated or hostile file (a header that declares more than the file holds, arrays of objects,
+        more than 256 MB that are 16 times as large as the file), with the name of the file and what is wrong with it.
     OSError
         If there is no such file.
     ImportError

@@ -37,6 +37,15 @@ def test_a_dict_key_is_found_by_its_full_name_and_by_itself():
         report["params"]
 
 
+@pytest.mark.parametrize(
+    ("names", "keys", "told"),
+    [(["x", "x.W"], ["W"], "'x.W' is that of two"), (["x", "w"], [1, "1"], "'x.1' is that of two")],
+)
+def test_names_that_two_arrays_would_share_are_refused(names, keys, told):
+    with pytest.raises(ValueError, match=told):
+        nl.gradcheck(lambda x, w: (w, lambda dy: (x, dy)), dict.fromkeys(keys, X), X, names=names)
+
+
 def test_arrays_of_integers_and_booleans_are_constants():
     def masked(x, mask, order):
         return (mask * x)[order], lambda dy: ((mask * dy[np.argsort(order)]),)

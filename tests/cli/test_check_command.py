@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
+from nonlocal_ref import testing
 from nonlocal_ref.cli import check_command
 from nonlocal_ref.testing import save_weights
 from tests.cli.helpers import refusal, run
@@ -57,6 +58,11 @@ CONFIG = nl.BlockConfig(4, dims=2, norm=None)
 
 def block(x, params):
     return nl.block(x, params, CONFIG)
+
+
+class Unlayered(Layer):
+    def backward(self, dy):
+        return tuple(2 * d for d in self.back(dy))
 
 
 def fresh_block(x):
@@ -112,6 +118,7 @@ class Unmade:
     def __init__(self):
         raise RuntimeError("not\\ntoday")
 """
+BLOCK = ("--dims", "2", "--norm", "none")
 RAISED = THEIRS.splitlines().index("    return theta @ phi") + 1
 
 
@@ -163,6 +170,45 @@ def test_a_wrong_way_back_is_told_by_the_names_of_their_arguments(capsys):
     assert "forward: WRONG: phi" in out  # the gradient check of what was handed in, by itself
 
 
+@pytest.mark.parametrize(
+    ("argv", "call"),
+    [
+        (["raises"], "check_operation(theirs.raises, 'dot_product', rng=0)"),
+        (
+            ["forward", "--backward", "forgetful_backward", "--seed", "3", "--sizes", "N=4", "--dtype", "float32"],
+            "check_operation(from_pair(theirs.forward, theirs.forgetful_backward), 'dot_product', "
+            "sizes={'N': 4}, rng=3, dtype='float32')",
+        ),
+        (["make_of", "--with", "scale=1.1"], "check_operation(theirs.make_of(scale=1.1), 'dot_product', rng=0)"),
+        (["Unlayered"], "check_operation(from_layer(theirs.Unlayered()), 'dot_product', rng=0)"),
+        (
+            ["Block", "--norm", "none", "--dims", "2", "--with", "norm=None", "--shape", "2,4,3,3"],
+            "check_block(theirs.Block(4, norm=None), "
+            "BlockConfig(channels=4, variant='dot_product', dims=2, norm=None), shape=(2, 4, 3, 3), rng=0)",
+        ),
+        (
+            ["fresh_block", *BLOCK, "--params", "params.npz"],
+            "check_block(theirs.fresh_block, BlockConfig(channels=4, variant='dot_product', dims=2, norm=None), "
+            "load_weights('params.npz'), rng=0)",
+        ),
+    ],
+    ids=["function", "pair", "factory", "layer", "block", "params"],
+)
+def test_a_failure_says_once_how_to_repeat_it_in_python(capsys, here, argv, call):
+    shapes = nl.param_shapes(nl.BlockConfig(4, dims=2, norm=None))
+    save_weights(here / "params.npz", {key: np.ones(shape) for key, shape in shapes.items()})
+    code, out = check(capsys, *argv, "--json", "report.json")
+    assert code == 1
+    assert out.count("repeat with") == 1
+    assert f"repeat with {call}\n" in out
+    assert json.loads((here / "report.json").read_text())["call"] == call
+    scope = {name: getattr(nl.testing, name) for name in testing.__all__} | {"BlockConfig": nl.BlockConfig}
+    with pytest.raises(testing.ConformanceError) as caught:
+        eval(call, scope | {"theirs": sys.modules["theirs"]})  # the line is Python that can be run
+    told = str(caught.value).splitlines()
+    assert set(told[2:-1]) <= set(out.splitlines())
+
+
 @pytest.mark.parametrize("name", ["Layer", "layer", "make"])
 def test_a_class_an_object_and_a_factory_will_do(capsys, name):
     code, out = check(capsys, name)
@@ -176,9 +222,6 @@ def test_arguments_of_a_factory_are_given_by_name(capsys):
     assert (
         "the implementation raised" in check(capsys, "make_of", "--with", "scale=[1")[1]
     )  # what Python cannot read is text
-
-
-BLOCK = ("--dims", "2", "--norm", "none")
 
 
 def test_a_block_is_known_by_what_it_takes(capsys):
@@ -279,6 +322,20 @@ def test_what_cannot_be_found_made_or_asked_is_one_line(capsys, argv, message):
     assert message in refusal(capsys, "check", *argv, "--variant", "dot_product")
 
 
+def test_no_module_that_was_imported_is_suggested(capsys):
+    line = refusal(capsys, "check", "theirs:nope", "--variant", "dot_product")  # near np
+    assert "did you mean" not in line
+    assert " np" not in line
+
+
+def test_a_method_is_suggested(capsys):
+    for holder in ("Layer", "layer"):
+        assert "did you mean forward?" in refusal(
+            capsys, "check", f"theirs:{holder}.forwrd", "--variant", "dot_product"
+        )
+    assert "did you mean" not in refusal(capsys, "check", "theirs:size.forwrd", "--variant", "dot_product")
+
+
 def test_the_variant_must_be_said(capsys):
     assert "--variant" in refusal(capsys, "check", "theirs:right")
 
@@ -369,6 +426,14 @@ def test_pytorch_code_is_checked_in_every_form(capsys, torch_here, name, options
     code, out, err = run(capsys, "check", f"theirs_torch:{name}", "--variant", "embedded_gaussian", *options)
     assert (code, err) == (0, "")
     assert out.startswith(first_line)
+
+
+def test_a_failure_of_a_torch_function_says_how_to_repeat_it_with_numpy(capsys, torch_here):
+    code, out, _ = run(capsys, "check", "theirs_torch:op", "--variant", "dot_product", "--form", "torch")
+    assert code == 1
+    assert out.endswith("repeat with check_operation(from_torch(theirs_torch.op), 'dot_product', rng=0)\n")
+    code, out, _ = run(capsys, "check", "theirs_torch:Operation", "--variant", "dot_product")
+    assert out.endswith("check_operation(from_torch(theirs_torch.Operation().double()), 'dot_product', rng=0)\n")
 
 
 def test_an_error_inside_pytorch_is_placed_in_their_file(capsys, torch_here):

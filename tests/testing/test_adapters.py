@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.testing import check_operation, from_jax, from_layer, from_loss, from_pair, from_torch
+from nonlocal_ref.testing import check_block, check_operation, from_jax, from_layer, from_loss, from_pair, from_torch
 
 ARRAYS = np.random.default_rng(0).normal(size=(3, 2, 4, 3))  # theta, phi, g
 
@@ -53,6 +53,98 @@ def test_a_wrong_pair_is_rejected():
 def test_a_single_gradient_may_come_alone():
     op = from_pair(lambda x: (2 * x, None), lambda dout, cache: 2 * dout)
     assert nl.gradcheck(op, X, names=["x"])
+
+
+def batchnorm_forward(x, gamma, beta, bn_param):
+    """As in cs231n: the running statistics live in the dict, and are put back into it."""
+    mode, eps, momentum = bn_param["mode"], bn_param.get("eps", 1e-5), bn_param.get("momentum", 0.9)
+    running_mean = bn_param.get("running_mean", np.zeros(x.shape[1], dtype=x.dtype))
+    running_var = bn_param.get("running_var", np.zeros(x.shape[1], dtype=x.dtype))
+    mean, var = (x.mean(axis=0), x.var(axis=0)) if mode == "train" else (running_mean, running_var)
+    if mode == "train":
+        running_mean *= momentum
+        running_mean += (1 - momentum) * mean
+        running_var = momentum * running_var + (1 - momentum) * var
+    x_hat = (x - mean) / np.sqrt(var + eps)
+    bn_param["running_mean"], bn_param["running_var"] = running_mean, running_var
+    return gamma * x_hat + beta, (x_hat, gamma, np.sqrt(var + eps), mode)
+
+
+def batchnorm_backward(dout, cache):
+    x_hat, gamma, std, mode = cache
+    dgamma, dbeta = (dout * x_hat).sum(axis=0), dout.sum(axis=0)
+    centred = dout - dbeta / len(dout) - x_hat * dgamma / len(dout) if mode == "train" else dout
+    return gamma * centred / std, dgamma, dbeta
+
+
+NORM = (X, np.array([0.5, 1.5, -1.0]), np.ones(3))
+STATISTICS = {"running_mean": np.zeros(3), "running_var": np.ones(3)}
+
+
+@pytest.mark.parametrize(
+    "bn_param",
+    [{"mode": "train"}, {"mode": "train", **STATISTICS}, {"mode": "test", **STATISTICS}],
+    ids=["train", "train-with-statistics", "test"],
+)
+def test_the_batch_norm_of_cs231n_is_right_with_its_dict(bn_param):
+    keys, before = list(bn_param), {key: np.copy(value) for key, value in bn_param.items()}
+    report = nl.gradcheck(from_pair(batchnorm_forward, batchnorm_backward), *NORM, bn_param, rng=0)
+    assert report, report
+    assert [leaf.name for leaf in report] == ["x", "gamma", "beta"]
+    assert report.constants == tuple(f"bn_param.{key}" for key in keys[1:])
+    assert list(bn_param) == keys
+    assert all(np.array_equal(bn_param[key], value) for key, value in before.items())
+
+
+def test_a_wrong_batch_norm_is_rejected_with_its_dict():
+    def backward(dout, cache):
+        dx, dgamma, dbeta = batchnorm_backward(dout, cache)
+        return dx, dbeta, dgamma
+
+    report = nl.gradcheck(from_pair(batchnorm_forward, backward), *NORM, {"mode": "train", **STATISTICS}, rng=0)
+    assert {leaf.name for leaf in report if leaf.status == "wrong"} == {"gamma", "beta"}
+
+
+def test_a_dict_may_have_gradients_in_a_pair():
+    op = from_pair(
+        lambda x, params: (x @ params["w"], (x, params)),
+        lambda dy, cache: (dy @ cache[1]["w"].T, {"w": cache[0].T @ dy}),
+    )
+    report = nl.gradcheck(op, X, {"w": W}, names=["x", "params"])
+    assert report
+    assert [leaf.name for leaf in report] == ["x", "params.w"]
+
+
+def test_a_gradient_of_an_array_may_not_be_left_out_of_a_pair():
+    op = from_pair(batchnorm_forward, lambda dout, cache: batchnorm_backward(dout, cache)[:2])
+    assert "got 2" in str(nl.gradcheck(op, *NORM, {"mode": "train", **STATISTICS}))
+
+
+def test_a_block_whose_backward_gives_dx_alone_is_a_pair_too():
+    config = nl.BlockConfig(4, dims=2, norm=None)
+
+    def forward(x, params):
+        z, backward = nl.block(x, params, config)
+        return z, backward
+
+    report = check_block(from_pair(forward, lambda dz, backward: backward(dz)[0]), config, rng=0)
+    assert [row.name for row in report] == ["z", "dx"]
+    assert "backward returned dx alone" in str(report.notes)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "given", "told"),
+    [
+        (from_pair, (3, 4), "forward must be callable, got an int"),
+        (from_pair, (product_forward, (product_backward,)), "backward must be callable, got a tuple of 1"),
+        (from_loss, (None,), "loss_and_gradient must be callable, got None"),
+        (from_torch, (3,), "function must be callable, got an int"),
+        (from_jax, ("a",), "function must be callable, got a str"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_when_it_is_handed_in(adapter, given, told):
+    with pytest.raises(TypeError, match=told):
+        adapter(*given)
 
 
 def test_constants_go_through_a_pair():

@@ -126,6 +126,7 @@ def test_a_wrong_gradient_of_no_known_kind_is_shown_to_the_gradient_checker():
     with pytest.raises(ConformanceError) as caught:
         check_operation(wrong, "dot_product", rng=0)
     assert caught.value.report.gradient_check["theta"].status == "wrong"
+    assert str(caught.value).count("repeat with") == 1
     assert "by itself, without the reference" in str(caught.value)
 
 

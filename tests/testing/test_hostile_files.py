@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import struct
+import tracemalloc
 import zipfile
 import zlib
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from nonlocal_ref.testing import load_weights
+from nonlocal_ref.testing.npz import read_npz
 
 ARRAYS = {"theta.weight": np.random.default_rng(0).normal(size=(3, 4)), "flags": np.array([True, False])}
 
@@ -47,10 +49,14 @@ def twice():
     return file.getvalue()
 
 
-def declaring_more(whole, field):
-    """The same zip, with a size in its directory raised to 2 GB; field is the offset in the directory's entry."""
+def declaring(whole, size, field=24):
+    """The same zip, with another size in its directory; field is the offset in the directory's entry."""
     at = whole.rindex(b"PK\x01\x02") + field
-    return whole[:at] + struct.pack("<I", 2**31 - 1) + whole[at + 4 :]
+    return whole[:at] + struct.pack("<I", size) + whole[at + 4 :]
+
+
+def declaring_more(whole, field):
+    return declaring(whole, 2**31 - 1, field)
 
 
 ONE = npy(header((1,)), bytes(8))
@@ -89,6 +95,16 @@ HOSTILE_NPZ = {
     "version-9": (zipped(b"\x93NUMPY\x09\x00" + bytes(60)), "version"),
     "two-of-a-name": (twice, "two members of the same name"),
     "directory-declares-more": (declaring_more(zipped(ONE), 24), "declares 2147483647 bytes out of"),
+    "declares-far-more-than-numbers-shrink": (
+        lambda: declaring_more(zipped(np.random.default_rng(0).bytes(2_100_000), method=zipfile.ZIP_DEFLATED), 24),
+        "declare 2147483647 bytes, more than 268435456; 'w.npy' alone 2147483647",
+    ),
+    "directory-declares-less": (lambda: declaring_less(1), "not a whole .npz file: Bad CRC-32"),
+    "directory-and-header-declare-less": (lambda: declaring_less(2**21), "not a whole .npz file: Bad CRC-32"),
+    "long-header-of-spaces": (
+        lambda: zipped(b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**25) + b" " * 2**25, method=zipfile.ZIP_DEFLATED),
+        "has a header that is not one",
+    ),
     "directory-stores-more": (declaring_more(zipped(ONE), 20), "stored bytes, the file has"),
     "encrypted": (
         zipped(ONE).replace(b"\x14\x00\x00\x00\x00\x00", b"\x14\x00\x01\x00\x00\x00"),
@@ -105,6 +121,51 @@ def bad_deflate():
     stream = packed.compress(npy(header((64,)), bytes(512))) + packed.flush()
     assert stream in whole
     return whole.replace(stream, b"\xff" * len(stream))
+
+
+HUGE = 2**25  # bytes of zeros, a thousandth of which are stored
+
+
+def declaring_less(count):
+    """32 MB of zeros, compressed, of which directory and header declare so many numbers."""
+    begin = npy(header((count,)))
+    whole = zipped(begin + bytes(HUGE), method=zipfile.ZIP_DEFLATED)
+    return declaring(whole, len(begin) + 8 * count)
+
+
+@pytest.fixture
+def peak():
+    """The most memory that was held at a time since the test began."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def test_no_more_is_read_than_the_directory_declares(tmp_path, peak):
+    path = tmp_path / "w.npz"
+    path.write_bytes(declaring_less(1))
+    tracemalloc.reset_peak()
+    with pytest.raises(ValueError, match="Bad CRC-32"):
+        load_weights(path)
+    assert peak() < HUGE / 8
+
+
+@pytest.mark.parametrize("declared", [100, HUGE])
+def test_no_more_text_is_read_than_fits(tmp_path, peak, declared):
+    path = tmp_path / "w.npz"
+    path.write_bytes(declaring(zipped(b" " * HUGE, "text", method=zipfile.ZIP_DEFLATED), declared))
+    tracemalloc.reset_peak()
+    with pytest.raises(ValueError, match="Bad CRC-32" if declared < HUGE else "33554432 bytes of text, more than"):
+        read_npz(path, "text")
+    assert peak() < HUGE / 8
+
+
+def test_an_array_is_held_once_while_it_is_read(tmp_path, peak):
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, w=np.zeros(HUGE // 8))
+    tracemalloc.reset_peak()
+    load_weights(path)
+    assert peak() < 1.25 * HUGE
 
 
 @pytest.mark.parametrize(("content", "message"), [pytest.param(*case, id=key) for key, case in HOSTILE_NPZ.items()])

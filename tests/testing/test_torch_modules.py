@@ -205,6 +205,49 @@ def test_names_may_be_given_as_a_dict():
     assert check_block(Other(), PAPER, keys=keys)
 
 
+class Wrapper(torch.nn.Module):
+    """A block, or several, one after the other, inside another module."""
+
+    def __init__(self, **blocks):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+        for name, block in blocks.items():
+            self.add_module(name, block)
+
+    def forward(self, x):
+        for block in self.children():
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("keys", [None, "alexhex7"])
+def test_the_one_block_inside_a_wrapper_is_found(keys):
+    config = nl.BlockConfig.preset("alexhex7", C, dims=2)
+    module = Wrapper(b=Wrapper(nl=AlexHex7(C, dims=2)))
+    report = check_block(module, config, keys=keys, rng=0)
+    assert report["dtheta.weight"].right
+    assert "its block was found at 'b.nl'" in report.notes
+
+
+def test_a_mistake_inside_a_wrapper_is_named():
+    module = Wrapper(b=paper(forward=forward_with(lambda f: f.softmax(1))))
+    assert report_of(module).traps == ("softmax over the wrong axis",)
+
+
+def test_names_inside_a_wrapper_may_be_given_as_a_dict():
+    keys = {key: f"b.{key}" for key in nl.param_shapes(PAPER)}
+    assert check_block(Wrapper(b=Paper(C, dims=2)), PAPER, keys=keys)
+
+
+@pytest.mark.parametrize("keys", [None, "nonlocal_ref"])
+def test_of_several_blocks_in_a_module_one_must_be_passed(keys):
+    module = Wrapper(a=Paper(C, dims=2), b=Paper(C, dims=2))
+    told = r"the module has 2 blocks, 'a', 'b'; pass one of them: module.get_submodule\('a'\)"
+    with pytest.raises(ValueError, match=told):
+        check_block(module, PAPER, keys=keys)
+    assert check_block(module.get_submodule("a"), PAPER)
+
+
 def test_a_bias_on_w_f_is_refused_by_name_unless_it_is_zero():
     config = nl.BlockConfig(C, variant="concatenation", dims=2)
     module = Paper(C, "concatenation", dims=2)

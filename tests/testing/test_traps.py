@@ -194,6 +194,35 @@ def test_a_mean_over_the_queries_is_named():
     assert [finding.name for finding in report_of(check_operation, wrong, "dot_product").findings] == ["divided by N"]
 
 
+def product(theta, phi, g):
+    f = theta @ phi.mT
+
+    def backward(dy):
+        df = dy @ g.mT
+        return df @ phi, df.mT @ theta, f.mT @ dy
+
+    return f @ g, backward
+
+
+def sum_of_pairs(theta, phi, g, w_f):
+    y, backward = nl.nonlocal_op("concatenation", theta, phi, g, w_f)
+    return y * phi.shape[1], lambda dy: tuple(d * phi.shape[1] for d in backward(dy))
+
+
+@pytest.mark.parametrize(("wrong", "variant"), [(product, "dot_product"), (sum_of_pairs, "concatenation")])
+def test_a_sum_over_the_keys_that_is_not_divided_is_named(wrong, variant):
+    report = report_of(check_operation, wrong, variant, rng=0)
+    assert [finding.name for finding in report.findings] == ["not divided by M"]
+    assert not report.notes
+    assert report.gradient_check is None
+
+
+def test_a_block_that_is_not_divided_is_named():
+    config = nl.BlockConfig(6, dims=2, variant="dot_product")
+    report = report_of(check_block, partial(plain_block, softmax=lambda f: f), config, rng=0)
+    assert [finding.name for finding in report.findings] == ["not divided by M"]
+
+
 def in_single(theta, phi, g):
     return attention(*(x.astype(np.float32) for x in (theta, phi, g))).astype(np.float64)
 

@@ -11,6 +11,7 @@ from nonlocal_ref.testing import load_user_function
 def here(tmp_path, monkeypatch):
     """A current directory with some modules in it, forgotten afterwards."""
     (tmp_path / "their_block.py").write_text(
+        "import math\nfrom pathlib import Path\n\n"
         "def forward(x):\n    return 2 * x\n\nclass Block:\n    run = forward\n\nsize = 3\n"
     )
     (tmp_path / "their_broken_block.py").write_text("import nothing_of_that_name\n")
@@ -44,7 +45,8 @@ def test_a_name_may_have_dots(here):
         ("their_broken_block:forward", "cannot be imported: .*nothing_of_that_name"),
         ("their_misspelt_block:forward", "cannot be imported: SyntaxError"),
         ("their_leaving_block:forward", "cannot be imported: SystemExit: 3"),
-        ("their_block:backward", "has no 'backward'; it has Block, forward"),
+        ("their_block:backward", "has no 'backward'; it has Block, forward$"),
+        ("their_block:math.sine", "has no 'math.sine'"),
         ("their_block:size", "'their_block:size' must be callable, got int"),
     ],
 )

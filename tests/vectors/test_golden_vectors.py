@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -28,12 +29,17 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    """Arrays and manifest of a file with some cases."""
+def some_file(tmp_path_factory):
+    """A file with some cases."""
     path = tmp_path_factory.mktemp("vectors") / "some.npz"
     path.write_bytes(vectors_bytes(SOME))
-    arrays, text = read_npz(path, "manifest.json")
-    return arrays, text
+    return path
+
+
+@pytest.fixture(scope="module")
+def parts(some_file):
+    """Its arrays and its manifest."""
+    return read_npz(some_file, "manifest.json")
 
 
 @pytest.fixture
@@ -233,6 +239,63 @@ def test_a_manifest_that_is_no_text_is_refused(tmp_path):
     path.write_bytes(content.getvalue())
     with pytest.raises(ValueError, match="cannot be read"):
         check_vectors(path)
+
+
+def rewritten(whole, path, name=None, content=None, method=zipfile.ZIP_STORED):
+    """A whole file in another zip, with one member exchanged."""
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", method) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, content if info.filename == name else old.read(info))
+    return path
+
+
+def npy_of(array):
+    content = io.BytesIO()
+    np.lib.format.write_array(content, array)
+    return content.getvalue()
+
+
+def test_a_file_that_another_program_zipped_is_right(tmp_path, some_file):
+    assert check_cases(rewritten(some_file, tmp_path / "v.npz"), SOME)
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        (lambda x: x.astype(">f8"), "is big-endian; the format is little-endian, row by row"),
+        (np.asfortranarray, "is column by column; the format is little-endian, row by row"),
+    ],
+    ids=["big-endian", "fortran"],
+)
+def test_numbers_in_another_order_than_the_formats_are_refused(tmp_path, some_file, parts, turn, message):
+    path = rewritten(some_file, tmp_path / "v.npz", f"{NAME}/x.npy", npy_of(turn(parts[0][f"{NAME}/x"])))
+    with pytest.raises(ValueError, match=f"member '{NAME}/x.npy' {message}"):
+        check_cases(path, SOME)
+
+
+def test_a_compressed_file_is_refused(tmp_path, some_file):
+    with pytest.raises(ValueError, match=r"'manifest.json' is compressed; the format has no compression"):
+        check_cases(rewritten(some_file, tmp_path / "v.npz", method=zipfile.ZIP_DEFLATED), SOME)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.json", lambda: b" " * 2**23, "'manifest.json' declares 8388608 bytes of text, more than 4194304"),
+        (f"{NAME}/z.npy", lambda: npy_of(np.zeros(2**22)), f"more than 16777216; '{NAME}/z.npy' alone 33554560"),
+    ],
+    ids=["manifest", "array"],
+)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_a_member_that_is_too_large_is_not_read(tmp_path, some_file, name, content, message, method):
+    path = rewritten(some_file, tmp_path / "v.npz", name, content(), method)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message if method == zipfile.ZIP_STORED else "is compressed"):
+            check_cases(path, SOME)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

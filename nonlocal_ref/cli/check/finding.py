@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from nonlocal_ref.blame import in_one_line
 from nonlocal_ref.cli.usage import fail
 from nonlocal_ref.testing import load_user_function
 from nonlocal_ref.testing.torch_module import is_torch_module
+from nonlocal_ref.testing.user_function import callables_in
 
 
 def find(argument: str, path: str) -> Any:
@@ -26,7 +27,7 @@ def find(argument: str, path: str) -> Any:
             return there
         message = str(error)
         if isinstance(cause, AttributeError):
-            near = get_close_matches(str(cause.name), dir(cause.obj), n=3)
+            near = get_close_matches(str(cause.name), callables_in(cause.obj), n=3)
             message += f"; did you mean {' or '.join(near)}?" if near else ""
         elif cause is not None:
             module = path.partition(":")[0]
@@ -47,11 +48,18 @@ def is_layer(found: Any) -> bool:
     return not is_torch_module(found) and all(callable(getattr(found, name, None)) for name in ("forward", "backward"))
 
 
-def make(path: str, found: Any, given: Mapping[str, Any], channels: int) -> Any:
+class Made(NamedTuple):
+    """What is checked, and the Python that makes it."""
+
+    thing: Any
+    text: str
+
+
+def make(path: str, found: Any, given: Mapping[str, Any], channels: int) -> Made:
     """The object itself: of a class an instance, of a function without arguments (or with --with) what it returns."""
-    takes = required(found)
+    takes, text = required(found), path.replace(":", ".")
     if not (isinstance(found, type) or given or takes == []):
-        return found
+        return Made(found, text)
     missing = [name for name in takes or () if name not in given]
     only_first = isinstance(found, type) and takes is not None and missing == takes[:1]
     first = (channels,) if only_first and missing else ()  # what a block cannot do without is its channels
@@ -59,7 +67,8 @@ def make(path: str, found: Any, given: Mapping[str, Any], channels: int) -> Any:
         words = " ".join(f"{name}=..." for name in missing)
         fail("check", f"{path} needs {', '.join(missing)}: give {words} with --with")
     try:
-        return found(*first, **given)
+        written = [*map(str, first), *(f"{key}={value!r}" for key, value in given.items())]
+        return Made(found(*first, **given), f"{text}({', '.join(written)})")
     except Exception as error:  # whatever their code raises
         fail("check", f"{path} cannot be made: {in_one_line(error)}", error)
 

@@ -39,6 +39,7 @@ def to_json(report: ConformanceReport, what: str, variant: str) -> str:
         ],
         "gradient_check": None if report.gradient_check is None else str(report.gradient_check),
         "seed": report.seed,
+        "call": report.call,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 

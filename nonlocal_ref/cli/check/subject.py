@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import nonlocal_ref as nl
 from nonlocal_ref.cli.check.finding import find, is_layer, make, read_pairs, required
+from nonlocal_ref.cli.check.python_call import python_call
 from nonlocal_ref.cli.usage import fail
 from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.testing import (
@@ -35,21 +37,24 @@ CHANNELS = 4
 def check(args: argparse.Namespace) -> ConformanceReport:
     """The report, whatever it says; one line where there is nothing to compare."""
     channels = args.channels or CHANNELS
-    there = make(args.what, find("MODULE:NAME", args.what), read_pairs("--with", args.arguments), channels)
+    made = make(args.what, find("MODULE:NAME", args.what), read_pairs("--with", args.arguments), channels)
+    there = made.thing
     if not (callable(there) or is_layer(there)):
         fail(
             "check",
             f"{args.what} must give something to call, or with forward and backward, got {type(there).__name__}",
         )
     common = {"rng": args.seed, "backend": args.backend, "dtype": args.dtype, "ratio": args.ratio}
+    config = None
     try:
         with Backend("jax" if args.form == "jax" else args.backend).holding(args.dtype):
             if is_block(there, args):
-                return check_block(as_block(there, args), block_config(there, args), **block_options(args), **common)
+                fn, config = as_block(there, args), block_config(there, args)
+                return check_block(fn, config, **block_options(args), **common)
             sizes = read_pairs("--sizes", args.sizes) or None
             return check_operation(as_operation(there, args), args.variant, scale=args.scale, sizes=sizes, **common)
     except ConformanceError as error:
-        return error.report
+        return replace(error.report, call=python_call(made, args, config))
     except (TypeError, ValueError) as error:  # options that do not fit, a backend that is not here
         fail("check", str(error), error)
 
