@@ -13,7 +13,15 @@ OF_A_NUMBER = {"factor", "constant_added", "nearly"}  # names of hints whose num
 
 
 class Hint(NamedTuple):
-    """What is wrong, as a name for tests and a sentence for people."""
+    """What is wrong with an answer, one of ``Result.hints``.
+
+    Attributes
+    ----------
+    name : str
+        For programs: that of a known mistake ("jacobian_missing") or of a relation to the right numbers ("factor").
+    text : str
+        For people.
+    """
 
     name: str
     text: str
