@@ -138,3 +138,35 @@ def test_nothing_that_a_cell_prints_and_no_table_is_cut_off_in_a_small_window(op
         """
         cut_off += [f"{page}: {text}" for text in browser.execute_script(script)]
     assert cut_off == []
+
+
+def test_no_entry_beside_a_page_is_cut_off_in_a_small_window(open_page, browser, site):
+    cut_off = []
+    for page in pages_of(site):
+        open_page(page, SMALL_WINDOW)
+        script = """
+            const beside = [...document.querySelectorAll('.bd-sidebar-secondary')];
+            return beside.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText.slice(0, 80));
+        """
+        cut_off += [f"{page}: {text}" for text in browser.execute_script(script)]
+    assert cut_off == []
+
+
+TUTORIALS = [kind for kind in KINDS if kind.startswith("tutorial")]
+
+
+@pytest.mark.parametrize("kind", TUTORIALS)
+def test_a_printed_row_is_never_broken(open_page, browser, kind):
+    open_page(f"{KINDS[kind]}.html", SMALL_WINDOW)
+    script = (
+        "return [...document.querySelectorAll('div.cell_output pre')].map(text => getComputedStyle(text).whiteSpace)"
+    )
+    assert set(browser.execute_script(script)) == {"pre"}
+
+
+@pytest.mark.parametrize("kind", TUTORIALS)
+def test_a_picture_can_be_read_on_a_phone(open_page, browser, kind):
+    open_page(f"{KINDS[kind]}.html", WIDTHS["phone"])
+    widths = browser.execute_script("return [...document.querySelectorAll('div.cell_output img')].map(p => p.width)")
+    assert widths
+    assert min(widths) >= 600
