@@ -28,6 +28,10 @@ def check_max_pool(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.3, the subsampling trick.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_max_pool
@@ -51,6 +55,10 @@ def check_batch_norm(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    Ioffe and Szegedy, arXiv 1502.03167, algorithm 1; arXiv 1711.07971, section 4.1.
 
     Examples
     --------

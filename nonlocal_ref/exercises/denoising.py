@@ -23,6 +23,10 @@ def check_patch_distance(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    Buades, Coll and Morel, Image Processing On Line 1 (2011), 208-212.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises.denoising import check_patch_distance
@@ -44,6 +48,10 @@ def check_weights_of_a_pixel(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    Buades, Coll and Morel, CVPR 2005; Image Processing On Line 1 (2011), 208-212.
 
     Examples
     --------
@@ -69,6 +77,10 @@ def check_augmented_embedding(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, eq. (3); Buades, Coll and Morel, CVPR 2005: the same weights.
 
     Examples
     --------

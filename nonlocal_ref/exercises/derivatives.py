@@ -25,6 +25,10 @@ def check_central_difference(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, 2nd edition 2006, section 8.1.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_central_difference
@@ -46,6 +50,10 @@ def check_complex_step(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    Squire and Trapp, SIAM Review 40 (1998), 110-112.
 
     Examples
     --------

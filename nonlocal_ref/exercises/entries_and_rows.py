@@ -24,6 +24,10 @@ def check_relu(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (5).
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_relu
@@ -50,6 +54,10 @@ def check_softmax(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eqs. (2) and (3).
 
     Examples
     --------

@@ -28,6 +28,10 @@ def check_softmax_rows(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eqs. (2) and (3).
+
     Examples
     --------
     >>> import numpy as np
@@ -52,6 +56,10 @@ def check_pair_scores(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (5).
 
     Examples
     --------
@@ -78,6 +86,10 @@ def check_normaliser(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2: C(x) under eqs. (2) to (5).
 
     Examples
     --------

@@ -33,6 +33,10 @@ def check_block(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.3, eq. (6).
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_block
@@ -55,6 +59,10 @@ def check_multiply_adds(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.3, the bottleneck and the subsampling.
 
     Examples
     --------

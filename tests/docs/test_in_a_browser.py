@@ -158,9 +158,7 @@ TUTORIALS = [kind for kind in KINDS if kind.startswith("tutorial")]
 @pytest.mark.parametrize("kind", TUTORIALS)
 def test_a_printed_row_is_never_broken(open_page, browser, kind):
     open_page(f"{KINDS[kind]}.html", SMALL_WINDOW)
-    script = (
-        "return [...document.querySelectorAll('div.cell_output pre')].map(box => getComputedStyle(box).whiteSpace)"
-    )
+    script = "return [...document.querySelectorAll('div.cell_output pre')].map(box => getComputedStyle(box).whiteSpace)"
     assert set(browser.execute_script(script)) == {"pre"}
 
 

@@ -78,6 +78,11 @@ def test_a_function_has_an_example(path):
     assert "\nExamples\n" in inspect.getdoc(look_up(path))
 
 
+@pytest.mark.parametrize("path", [path for path in FUNCTIONS if ".check_" in path and ".exercises." in path])
+def test_an_exercise_says_where_it_is_from(path):
+    assert "\nReferences\n" in inspect.getdoc(look_up(path))
+
+
 @pytest.mark.parametrize("path", PUBLIC)
 def test_the_name_stands_in_the_reference(path):
     assert path == "nonlocal_ref.__version__" or is_in_the_reference(path)
