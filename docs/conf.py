@@ -255,6 +255,16 @@ def name_folds(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
+# ---- a picture that is wider than a phone is moved sidewards, by the keyboard too: the theme sees to that in .output
+
+
+def frame_pictures(app, pagename, templatename, context, doctree):
+    """Put each picture that a cell draws into a box of its own."""
+    if "body" in context:
+        drawn = r'<img (?:[\w-]+="[^"]*" )*src="[^"]*_images/[0-9a-f]{64}\.png"(?: [\w-]+="[^"]*")* ?/>'
+        context["body"] = re.sub(drawn, r'<div class="output picture">\g<0></div>', context["body"])
+
+
 # ---- a page whose text did not change is built again all the same when the code did that it runs and describes
 
 
@@ -271,5 +281,6 @@ def setup(app):
     app.connect("config-inited", add_mathjax)
     app.connect("doctree-read", keep_together)
     app.connect("html-page-context", name_folds)
+    app.connect("html-page-context", frame_pictures)
     app.connect("autodoc-skip-member", skip_unexplained)
     app.connect("autodoc-process-docstring", read_as_written, priority=100)  # before numpydoc

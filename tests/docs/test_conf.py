@@ -87,6 +87,13 @@ def test_a_picture_between_printed_lines_stays_a_picture(conf):
     assert joined == [stream("ab\n"), picture, stream("x", "stderr")]
 
 
+def test_a_picture_that_a_cell_draws_has_a_box(conf):
+    drawn, kept = f'<img alt="a >b" src="../_images/{"0f" * 32}.png" />', '<img src="_images/one_pixel.png" />'
+    context = {"body": f"<pre></pre>\n{drawn}\n{kept}"}
+    conf.frame_pictures(None, "page", "page.html", context, None)
+    assert context["body"] == f'<pre></pre>\n<div class="output picture">{drawn}</div>\n{kept}'
+
+
 def test_this_is_what_the_pages_are_made_with(conf):
     from myst_nb.core import render
 
