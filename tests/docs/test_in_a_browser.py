@@ -130,28 +130,15 @@ def test_no_page_is_wider_than_a_phone(open_page, browser, site):
 OF_A_WIDE_TERMINAL = "api/commands.html"  # its tables have 136 columns; they are moved sidewards, not broken
 
 
-def test_nothing_that_a_cell_prints_and_no_table_is_cut_off_in_a_small_window(open_page, browser, site):
+def test_nothing_that_a_cell_prints_no_table_and_no_entry_beside_a_page_is_cut_off(open_page, browser, site):
     cut_off = []
     for page in pages_of(site):
-        if page == OF_A_WIDE_TERMINAL:
-            continue
         open_page(page, SMALL_WINDOW)
-        script = """
-            document.querySelectorAll('details').forEach(fold => { fold.open = true });
-            const boxes = document.querySelectorAll('.cell pre, .pst-scrollable-table-container');
+        printed = "" if page == OF_A_WIDE_TERMINAL else ".cell pre, "
+        script = f"""
+            document.querySelectorAll('details').forEach(fold => {{ fold.open = true }});
+            const boxes = document.querySelectorAll('{printed}.pst-scrollable-table-container, .bd-sidebar-secondary');
             return [...boxes].filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText.slice(0, 80));
-        """
-        cut_off += [f"{page}: {text}" for text in browser.execute_script(script)]
-    assert cut_off == []
-
-
-def test_no_entry_beside_a_page_is_cut_off_in_a_small_window(open_page, browser, site):
-    cut_off = []
-    for page in pages_of(site):
-        open_page(page, SMALL_WINDOW)
-        script = """
-            const beside = [...document.querySelectorAll('.bd-sidebar-secondary')];
-            return beside.filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText.slice(0, 80));
         """
         cut_off += [f"{page}: {text}" for text in browser.execute_script(script)]
     assert cut_off == []
