@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import myst_nb.core.render
 import numpy
 from docutils import nodes
 from sphinx.environment import BuildEnvironment
@@ -43,7 +44,7 @@ nb_execution_mode = "force"  # outputs are those of the code as it is; see state
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120  # seconds a cell
 nb_output_stderr = "remove"  # progress bars
-nb_merge_streams = True  # what a cell prints is one block, however it was sent
+nb_merge_streams = True  # what a cell prints is one block, however it was sent: see join_streams
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -182,18 +183,52 @@ def skip_unexplained(app, what, name, obj, skip, options):
     return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
-# ---- a line does not begin with the full stop after a formula
+# ---- what a cell prints arrives in pieces, cut anywhere: they are put together as they came
+
+
+def join_streams(outputs):
+    """One output for all that a cell prints.  MyST-NB's own function begins a new line after every piece."""
+    printed, joined = {}, []
+    for output in outputs:
+        first = printed.get(output["name"]) if output["output_type"] == "stream" else None
+        if first is not None:
+            first["text"] += output["text"]
+            continue
+        joined.append(output)
+        if output["output_type"] == "stream":
+            printed[output["name"]] = output
+    return joined
+
+
+if not hasattr(myst_nb.core.render, "coalesce_streams"):
+    msg = "docs/conf.py: this MyST-NB puts printed lines together elsewhere; join_streams must go there"
+    raise RuntimeError(msg)
+myst_nb.core.render.coalesce_streams = join_streams
+
+
+# ---- a line does not begin with the full stop after a formula, and does not end inside a short one
+
+LONGEST_IN_A_LINE = 24  # signs of a formula that is not broken: half of a phone's width
 
 
 def keep_together(app, doctree):
     """Put each formula and the punctuation after it where lines do not break; inside a long formula they still do."""
     for formula in list(doctree.findall(nodes.math)):
+        if signs(formula.astext()) <= LONGEST_IN_A_LINE:
+            formula["classes"].append("short")
         text = formula.next_node(siblings=True, descend=False)
         mark = re.match(r"[.,;:!?)\]]+", text) if isinstance(text, nodes.Text) else None
         if mark:
             parent = formula.parent
-            parent.replace(text, nodes.Text(text[mark.end() :]))
-            parent.replace(formula, nodes.inline("", "", formula, nodes.Text(mark[0]), classes=["together"]))
+            # by place: `replace` looks for an equal node, and the same words may stand earlier in the paragraph
+            place = next(number for number, child in enumerate(parent) if child is formula)
+            together = nodes.inline("", "", formula, nodes.Text(mark[0]), classes=["together"])
+            parent[place : place + 2] = [together, nodes.Text(text[mark.end() :])]
+
+
+def signs(formula):
+    """How many signs are seen of a formula in TeX, about."""
+    return len(re.sub(r"[\s{}^_]", "", re.sub(r"\\([A-Za-z]+|.)", "x", formula)))
 
 
 # ---- docs/tutorials is a symbolic link to ../tutorials, where Jupyter opens them: from there, pages are at ../docs/...
@@ -220,6 +255,16 @@ def name_folds(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
+# ---- a picture that is wider than a phone is moved sidewards, by the keyboard too: the theme sees to that in .output
+
+
+def frame_pictures(app, pagename, templatename, context, doctree):
+    """Put each picture that a cell draws into a box of its own."""
+    if "body" in context:
+        drawn = r'<img (?:[\w-]+="[^"]*" )*src="[^"]*_images/[0-9a-f]{64}\.png"(?: [\w-]+="[^"]*")* ?/>'
+        context["body"] = re.sub(drawn, r'<div class="output picture">\g<0></div>', context["body"])
+
+
 # ---- a page whose text did not change is built again all the same when the code did that it runs and describes
 
 
@@ -236,5 +281,6 @@ def setup(app):
     app.connect("config-inited", add_mathjax)
     app.connect("doctree-read", keep_together)
     app.connect("html-page-context", name_folds)
+    app.connect("html-page-context", frame_pictures)
     app.connect("autodoc-skip-member", skip_unexplained)
     app.connect("autodoc-process-docstring", read_as_written, priority=100)  # before numpydoc

@@ -241,6 +241,10 @@ def to_backend(tree: Any, like_or_name: Any, dtype: Any = None) -> Any:
     -----
     Goes through host memory: one copy there, one copy back.
 
+    References
+    ----------
+    Python array API standard, v2025.12: what the libraries have in common.
+
     Examples
     --------
     >>> import numpy as np

@@ -224,6 +224,14 @@ def param_shapes(config: BlockConfig) -> dict[str, tuple[int, ...]]:
     TypeError
         If ``config`` is not a `BlockConfig`.
 
+    Notes
+    -----
+    O(1): nothing is allocated.
+
+    References
+    ----------
+    arXiv 1711.07971, sections 3.2, 3.3 and 4.1.
+
     Examples
     --------
     >>> import nonlocal_ref as nl

@@ -231,6 +231,14 @@ def update_running_stats(params: Params, mean: Array, var: Array, count: int, mo
     ValueError
         If the block has no running statistics, a shape differs, count < 2, or the momentum is not in [0, 1].
 
+    Notes
+    -----
+    O(C).  Only evaluation reads what is moved here, and no gradient reaches it.
+
+    References
+    ----------
+    Ioffe and Szegedy, arXiv 1502.03167, section 3.1 and algorithm 2.
+
     Examples
     --------
     >>> import numpy as np

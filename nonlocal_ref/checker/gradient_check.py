@@ -86,6 +86,11 @@ def gradcheck(
     6 to 40 with differences; "full" as many per entry.  A wrong gradient is looked at further, for a diagnosis: about 2
     runs for each of at most 128 entries, and more where the first hypotheses explain nothing.
 
+    References
+    ----------
+    Squire and Trapp, SIAM Review 40 (1998), 110-112: the complex step.  Nocedal and Wright, Numerical Optimization, 2nd
+    edition 2006, section 8.1: differences and their best step.
+
     Examples
     --------
     >>> import numpy as np

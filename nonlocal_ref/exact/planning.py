@@ -135,6 +135,11 @@ def plan(
     -----
     O(1): nothing is measured or allocated.
 
+    References
+    ----------
+    Rabe and Staats, arXiv 2112.05682, and Dao et al., arXiv 2205.14135: softmax in tiles.  arXiv 2512.11411: the kernel
+    of the sorted form.
+
     Examples
     --------
     >>> import nonlocal_ref as nl

@@ -31,6 +31,7 @@ from nonlocal_ref.exercises.denoising import (
 from nonlocal_ref.exercises.derivatives import check_central_difference, check_complex_step
 from nonlocal_ref.exercises.dot_and_concatenation import check_concatenation, check_dot_product
 from nonlocal_ref.exercises.entries_and_rows import check_relu, check_softmax
+from nonlocal_ref.exercises.hints import Hint
 from nonlocal_ref.exercises.pairwise import check_normaliser, check_pair_scores, check_softmax_rows
 from nonlocal_ref.exercises.products import check_linear, check_matmul, check_scaled_product
 from nonlocal_ref.exercises.result import Result
@@ -38,6 +39,7 @@ from nonlocal_ref.exercises.softmax_operation import check_gaussian, check_nonlo
 from nonlocal_ref.exercises.whole_block import check_block, check_multiply_adds
 
 __all__ = [
+    "Hint",
     "Result",
     "check_augmented_embedding",
     "check_batch_norm",

@@ -28,6 +28,10 @@ def check_max_pool(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.3, the subsampling trick.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_max_pool
@@ -51,6 +55,10 @@ def check_batch_norm(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    Ioffe and Szegedy, arXiv 1502.03167, algorithm 1; arXiv 1711.07971, section 4.1.
 
     Examples
     --------
@@ -269,6 +277,27 @@ def gamma_forgotten_on_the_way_back(x: Array, gamma: Array, beta: Array) -> Pair
     return y, lambda dy: (*standardise_backward(dy), *backward(dy)[1:])
 
 
+def means_of_one_example(x: Array, gamma: Array, beta: Array) -> Pair:
+    """The means on the way back run over the positions of one example; they run over axis=(0, 1)."""
+    x_hat, backward = standardise_with(x, x.mean(axis=(0, 1)), x.var(axis=(0, 1)), EPS)
+
+    def mean(values: Array) -> Array:
+        return np.mean(values, axis=1, keepdims=True)
+
+    return with_affine((x_hat, lambda d: backward(d - mean(d) - x_hat * mean(d * x_hat))), gamma, beta)
+
+
+def beta_missing(x: Array, gamma: Array, beta: Array) -> Pair:
+    """β is not added: y = γ x̂ + β."""
+    y, backward = batch_norm(x, gamma, beta)
+    return y - beta, backward
+
+
+def gamma_missing(x: Array, gamma: Array, beta: Array) -> Pair:
+    """x̂ is not multiplied by γ: y = γ x̂ + β."""
+    return standardise(x, EPS)[0] + beta, batch_norm(x, gamma, beta)[1]
+
+
 def max_pool_ladder() -> list[Rung]:
     """One window, two, channels and a batch, a remainder; then windows with ties, as after a ReLU."""
     rungs = [Rung((normal(*shape),)) for shape in [(1, 2, 2, 1), (1, 2, 4, 1), (2, 4, 4, 3)]]
@@ -278,7 +307,7 @@ def max_pool_ladder() -> list[Rung]:
 
 
 def batch_norm_ladder() -> list[Rung]:
-    """Two positions, more channels, two examples."""
+    """Three positions, more channels, two examples."""
     shapes = [(1, 3, 1), (1, 4, 2), (2, 3, 2), (3, 5, 4)]
     return [Rung((normal(*s), 1 + 0.1 * normal(s[-1], seed=1), normal(s[-1], seed=2))) for s in shapes]
 
@@ -289,7 +318,7 @@ POOL_MISTAKES = (
 )
 NORM_MISTAKES = (
     *(unbiased, eps_missing, eps_outside_the_root, divided_by_the_variance, divided_by_the_variance_alone),
-    *(each_example_alone, over_channels, over_everything),
+    *(each_example_alone, over_channels, over_everything, beta_missing, gamma_missing, means_of_one_example),
     *(statistics_are_constants, variance_is_constant, sums_for_means, root_forgotten_on_the_way_back),
     gamma_forgotten_on_the_way_back,
 )

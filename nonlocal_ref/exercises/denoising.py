@@ -23,6 +23,10 @@ def check_patch_distance(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    Buades, Coll and Morel, Image Processing On Line 1 (2011), 208-212.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises.denoising import check_patch_distance
@@ -44,6 +48,10 @@ def check_weights_of_a_pixel(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    Buades, Coll and Morel, CVPR 2005; Image Processing On Line 1 (2011), 208-212.
 
     Examples
     --------
@@ -69,6 +77,10 @@ def check_augmented_embedding(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, eq. (3); Buades, Coll and Morel, CVPR 2005: the same weights.
 
     Examples
     --------
@@ -188,7 +200,7 @@ def twice_h_squared(patches: Array, i: int, h: float) -> Array:
 
 
 def h_forgotten(patches: Array, i: int, h: float) -> Array:
-    """h is not used. Divide d² by h² before exp."""
+    """h has no effect here. Divide d² by h**2 before exp: `/ h * h` divides and multiplies; write `/ h**2`."""
     w = np.exp(-np.mean((patches - patches[i]) ** 2, axis=1))
     return w / np.sum(w)
 
@@ -263,6 +275,12 @@ def norm_not_squared(patches: Array, h: float) -> Array:
     return both_sides(np.sqrt(2) * patches / h, 1.0, np.sqrt(2) * patches / h, -norms)
 
 
+def norm_with_the_two(patches: Array, h: float) -> Array:
+    """The last column of phi is twice too large: the norm of √2 P / h is 2 |P|² / h². Asked for is |P|² / h²."""
+    norms = 2 * squared_norms(patches / h)
+    return both_sides(np.sqrt(2) * patches / h, 1.0, np.sqrt(2) * patches / h, -norms)
+
+
 def mean_in_the_norm(patches: Array, h: float) -> Array:
     """The last column of phi has the mean of the squares. |P_j|² is their sum."""
     norms = np.mean((patches / h) ** 2, axis=1, keepdims=True)
@@ -303,7 +321,7 @@ WEIGHTS_OF_A_PIXEL_MISTAKES = (
 )
 AUGMENTED_EMBEDDING_MISTAKES = (
     *(root_of_two_forgotten, two_on_both_sides, all_on_one_side, h_squared_on_both_sides),
-    *(norm_not_negative, norm_without_h, norm_not_squared, mean_in_the_norm, exchanged_sides),
+    *(norm_not_negative, norm_without_h, norm_not_squared, norm_with_the_two, mean_in_the_norm, exchanged_sides),
 )
 
 PATCH_DISTANCE = Exercise(

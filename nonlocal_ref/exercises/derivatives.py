@@ -25,6 +25,10 @@ def check_central_difference(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, 2nd edition 2006, section 8.1.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_central_difference
@@ -46,6 +50,10 @@ def check_complex_step(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    Squire and Trapp, SIAM Review 40 (1998), 110-112.
 
     Examples
     --------
@@ -72,6 +80,11 @@ def complex_step(f: Function, x: Array, v: Array, h: float) -> Array:
 def one_sided(f: Function, x: Array, v: Array, h: float) -> Array:
     """That is the one-sided difference, with an error of h f'' / 2. Step to both sides and h f'' cancels."""
     return (f(x + h * v) - f(x)) / h
+
+
+def one_sided_backwards(f: Function, x: Array, v: Array, h: float) -> Array:
+    """That is the one-sided difference backwards, with an error of -h f'' / 2. Step to both sides and h f'' cancels."""
+    return (f(x) - f(x - h * v)) / h
 
 
 def divided_by_h(f: Function, x: Array, v: Array, h: float) -> Array:
@@ -146,7 +159,7 @@ def ladder_with(h: float) -> list[Rung]:
 ARGUMENTS = ("f", "x", "v", "h")
 CENTRAL = Exercise(
     *("central_difference", ARGUMENTS, "slope", central_difference, lambda: ladder_with(1e-3)),
-    (one_sided, divided_by_h, times_half_h, half_step, direction_forgotten),
+    (one_sided, one_sided_backwards, divided_by_h, times_half_h, half_step, direction_forgotten),
     plain=True,
 )
 COMPLEX = Exercise(

@@ -26,6 +26,10 @@ def check_dot_product(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (4).
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_dot_product
@@ -49,6 +53,10 @@ def check_concatenation(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (5).
 
     Examples
     --------

@@ -8,7 +8,7 @@ import numpy as np
 from nonlocal_ref.backend import Array
 from nonlocal_ref.exercises.ladder import Exercise, Pair, Rung, climb, normal
 from nonlocal_ref.exercises.result import Result
-from nonlocal_ref.ops import relu, softmax
+from nonlocal_ref.ops import Backward, relu, softmax
 
 
 def check_relu(mine: Callable[..., Any]) -> Result:
@@ -23,6 +23,10 @@ def check_relu(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (5).
 
     Examples
     --------
@@ -50,6 +54,10 @@ def check_softmax(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eqs. (2) and (3).
 
     Examples
     --------
@@ -175,6 +183,38 @@ def not_differentiated(scores: Array) -> Pair:
     return softmax(scores)[0], lambda dp: (+dp,)
 
 
+def exponentials_for_p(scores: Array) -> Pair:
+    """That is exp(s) where p should be on the way back: divide it by the row's sum. p is what went forth."""
+    return softmax(scores)[0], jacobian_with(shifted_exponentials(scores), shifted_exponentials(scores))
+
+
+def unshifted_exponentials_for_p(scores: Array) -> Pair:
+    """That is exp(s) where p should be on the way back: divide it by the row's sum. p is what went forth."""
+    return softmax(scores)[0], jacobian_with(np.exp(scores), np.exp(scores))
+
+
+def exponentials_in_the_sum(scores: Array) -> Pair:
+    """The sum that is subtracted from dp has exp(s) in it where p should be: Σ_k p_k dp_k, with the weights p."""
+    p, _ = softmax(scores)
+    return p, jacobian_with(p, shifted_exponentials(scores))
+
+
+def exponentials_in_front(scores: Array) -> Pair:
+    """The factor in front is exp(s), not p: dscores = p * (dp - Σ_k p_k dp_k)."""
+    p, _ = softmax(scores)
+    return p, jacobian_with(shifted_exponentials(scores), p)
+
+
+def shifted_exponentials(scores: Array) -> Array:
+    """What p is before the division."""
+    return np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+
+
+def jacobian_with(in_front: Array, inside: Array) -> Backward:
+    """The way back of a softmax with other numbers in the places of p."""
+    return lambda dp: (in_front * (dp - np.sum(dp * inside, axis=-1, keepdims=True)),)
+
+
 def relu_ladder() -> list[Rung]:
     """Two numbers, more, and a zero."""
     rungs = [Rung((np.asarray([0.5, -1.2]),)), Rung((normal(2, 3),)), Rung((normal(2, 3, 4),))]
@@ -200,6 +240,7 @@ RELU_MISTAKES = (absolute_value, times_x, passes_everything, zero_counts_as_posi
 SOFTMAX_MISTAKES = (
     *(overflow, one_shift_for_all, mean_subtracted, smallest_subtracted, wrong_axis, over_everything),
     *(jacobian_missing, diagonal_only, plain_mean, plain_sum, dot_over_columns, weight_forgotten, not_differentiated),
+    *(exponentials_for_p, unshifted_exponentials_for_p, exponentials_in_the_sum, exponentials_in_front),
 )
 
 RELU = Exercise("relu", ("x",), "y", relu, relu_ladder, RELU_MISTAKES)

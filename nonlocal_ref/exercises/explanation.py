@@ -12,7 +12,7 @@ import numpy as np
 
 from nonlocal_ref.checker import Report, gradcheck
 from nonlocal_ref.exercises.attempt import TroubleError
-from nonlocal_ref.exercises.hints import OF_A_NUMBER, Hint, exchanged, general, read_hint, same
+from nonlocal_ref.exercises.hints import OF_A_NUMBER, Hint, exchanged, factor_of_numbers, general, read_hint, same
 
 if TYPE_CHECKING:
     from nonlocal_ref.exercises.ladder import Exercise, Rung, Solution
@@ -125,12 +125,17 @@ def fails_later(tried: Sequence[Attempt], name: str) -> Found:
 def in_common(name: str, tried: Sequence[Attempt], gradients: Sequence[str]) -> Found:
     """The relation to the right numbers that all these inputs show, but for the smallest, which may be too small."""
     failing = [one for one in tried if one.is_wrong(name)]
+    pairs = [(one.got[name], one.right[name]) for one in failing]
+    if all(np.ndim(got) == np.ndim(right) == 0 for got, right in pairs):
+        hint = factor_of_numbers(name, pairs)
+        if hint is not None:
+            return hint, None
     hints = [
         exchanged(name, one.got, one.right, gradients) or general(name, one.got[name], one.right[name])
         for one in failing
     ]
     shown = [(hint, one) for hint, one in zip(hints, failing, strict=True) if hint is not None]
-    if not shown or len({hint.name for hint, _ in shown}) > 1 or None in hints[hints.index(shown[0][0]) :]:
+    if not shown or len({hint.name for hint, _ in shown}) > 1 or None in hints[1:]:
         return None
     hint, seen = shown[0]
     if hint.name in OF_A_NUMBER and len({other.text for other, _ in shown}) > 1:

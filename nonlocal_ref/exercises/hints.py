@@ -13,7 +13,15 @@ OF_A_NUMBER = {"factor", "constant_added", "nearly"}  # names of hints whose num
 
 
 class Hint(NamedTuple):
-    """What is wrong, as a name for tests and a sentence for people."""
+    """What is wrong with an answer, one of ``Result.hints``.
+
+    Attributes
+    ----------
+    name : str
+        For programs: that of a known mistake ("jacobian_missing") or of a relation to the right numbers ("factor").
+    text : str
+        For people.
+    """
 
     name: str
     text: str
@@ -96,6 +104,16 @@ def factor(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None:
     return Hint("factor", f"{name} is {times:.6g} times what it should be, everywhere.")
 
 
+def factor_of_numbers(name: str, pairs: Sequence[tuple[Any, Any]]) -> Hint | None:
+    """The same factor for several inputs, whose values are one number each."""
+    if len(pairs) < 2 or not all(np.isfinite(got) and got and right for got, right in pairs):  # 0 has a name of its own
+        return None
+    times = pairs[-1][0] / pairs[-1][1]
+    if not all(same(got, times * right) for got, right in pairs):
+        return None
+    return Hint("factor", f"{name} is {times:.6g} times what it should be, for every input.")
+
+
 def transposed(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None:
     """The last two axes changed places."""
     if got.ndim < 2 or got.shape[-1] != got.shape[-2] or not same(np.swapaxes(got, -1, -2), right):
@@ -116,7 +134,8 @@ def nearly(name: str, got: np.ndarray, right: np.ndarray) -> Hint | None:
     size, error = float(np.max(np.abs(right), initial=0.0)), float(np.max(np.abs(got - right), initial=0.0))
     if not error < NEARLY * size:
         return None
-    return Hint("nearly", f"{name} is nearly right: it differs by {error / size:.1g} of its largest entry.")
+    of_what = "its largest entry" if right.ndim else "the right number"
+    return Hint("nearly", f"{name} is nearly right: it differs by {error / size:.1g} of {of_what}.")
 
 
 TESTS: tuple[Callable[[str, np.ndarray, np.ndarray], Hint | None], ...] = (

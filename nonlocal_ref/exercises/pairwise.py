@@ -12,6 +12,7 @@ from nonlocal_ref.exercises.result import Result
 
 SOFTMAX = (2, 3)  # the equations whose weights are a softmax
 DOT_PRODUCT = 4
+CONCATENATION = 5
 
 
 def check_softmax_rows(mine: Callable[..., Any]) -> Result:
@@ -26,6 +27,10 @@ def check_softmax_rows(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eqs. (2) and (3).
 
     Examples
     --------
@@ -52,6 +57,10 @@ def check_pair_scores(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (5).
+
     Examples
     --------
     >>> import numpy as np
@@ -77,6 +86,10 @@ def check_normaliser(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2: C(x) under eqs. (2) to (5).
 
     Examples
     --------
@@ -264,6 +277,16 @@ def absolute_values_for_the_dot_product(equation: int, f: Array) -> Array:
     return np.sum(np.abs(f), axis=1) if equation == DOT_PRODUCT else normaliser(equation, f)
 
 
+def sum_for_the_dot_product(equation: int, f: Array) -> Array:
+    """Eq. (4) is divided by the sum of the row here. That sum may be zero; (4) takes the number of positions."""
+    return np.sum(f, axis=1) if equation == DOT_PRODUCT else normaliser(equation, f)
+
+
+def sum_for_the_concatenation(equation: int, f: Array) -> Array:
+    """Eq. (5) is divided by the sum of the row here. The paper divides it, as (4), by the number of positions."""
+    return np.sum(f, axis=1) if equation == CONCATENATION else normaliser(equation, f)
+
+
 def sum_over_columns(equation: int, f: Array) -> Array:
     """The sum runs over i here. C(x) is a sum over j, along the row: axis=1."""
     return np.sum(f, axis=0) if equation in SOFTMAX else normaliser(equation, f)
@@ -336,6 +359,8 @@ NORMALISER_MISTAKES = (
     *(
         sum_of_absolute_values,
         absolute_values_for_the_dot_product,
+        sum_for_the_dot_product,
+        sum_for_the_concatenation,
         swapped_kinds,
         always_the_sum,
         always_the_number,

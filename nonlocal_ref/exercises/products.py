@@ -24,6 +24,10 @@ def check_linear(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, sections 3.2 and 3.3: θ, φ, g and W_z, 1 x 1 convolutions.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_linear
@@ -47,6 +51,10 @@ def check_matmul(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.1, eq. (1), once f / C(x) is there.
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_matmul
@@ -69,6 +77,11 @@ def check_scaled_product(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eqs. (2) to (4); the scale is from Vaswani et al. 2017, arXiv 1706.03762,
+    section 3.2.1.
 
     Examples
     --------

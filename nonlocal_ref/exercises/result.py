@@ -115,9 +115,14 @@ def headline(exercise: "Exercise", wrong: Sequence[str]) -> str:
     if wrong[0] == exercise.value:
         return f"{exercise.name}: not yet. The value {exercise.value} is not right."
     fine = [name for name in exercise.gradients if name not in wrong]
-    also = f" So {'is' if len(fine) == 1 else 'are'} {' and '.join(fine)}." if fine else ""
+    also = f" So {'is' if len(fine) == 1 else 'are'} {listed(fine)}." if fine else ""
     verb = "is" if len(wrong) == 1 else "are"
-    return f"{exercise.name}: not yet. The value {exercise.value} is right.{also} {' and '.join(wrong)} {verb} not."
+    return f"{exercise.name}: not yet. The value {exercise.value} is right.{also} {listed(wrong)} {verb} not."
+
+
+def listed(names: Sequence[str]) -> str:
+    """dx, dweight and dbias."""
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + [names[-1]])
 
 
 def comparison(name: str, got: Any, right: Any) -> list[str]:

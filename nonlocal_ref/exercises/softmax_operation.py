@@ -26,6 +26,10 @@ def check_gaussian(mine: Callable[..., Any]) -> Result:
     Result
         True when right; printed, it explains.
 
+    References
+    ----------
+    arXiv 1711.07971, section 3.2, eq. (2).
+
     Examples
     --------
     >>> from nonlocal_ref.exercises import check_gaussian
@@ -48,6 +52,10 @@ def check_nonlocal(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, sections 3.1 and 3.2, eqs. (1) and (3).
 
     Examples
     --------

@@ -1,15 +1,22 @@
 """Exercises on the block of eq. (6), and on what it costs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nonlocal_ref.backend import Array
+from nonlocal_ref.dense import dense
 from nonlocal_ref.exercises.ladder import Exercise, Pair, Rung, climb, normal
 from nonlocal_ref.exercises.result import Result
-from nonlocal_ref.exercises.softmax_operation import nonlocal_op
-from nonlocal_ref.ops import linear
+from nonlocal_ref.exercises.softmax_operation import (
+    exponential_missing,
+    nonlocal_op,
+    normalisation_missing,
+    scaled_logits,
+)
+from nonlocal_ref.ops import linear, scaled_product
 
 
 def check_block(mine: Callable[..., Any]) -> Result:
@@ -25,6 +32,10 @@ def check_block(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.3, eq. (6).
 
     Examples
     --------
@@ -48,6 +59,10 @@ def check_multiply_adds(mine: Callable[..., Any]) -> Result:
     -------
     Result
         True when right; printed, it explains.
+
+    References
+    ----------
+    arXiv 1711.07971, section 3.3, the bottleneck and the subsampling.
 
     Examples
     --------
@@ -130,6 +145,54 @@ def one_path_missing(which: str, index: int, x: Array, *w: Array) -> Pair:
     )
 
 
+def block_with(operation: Callable[..., Pair], x: Array, *w: Array) -> Pair:
+    """A block with another operation in the place of eq. (1) with eq. (3)."""
+    embedded = [linear(x, weight) for weight in w[:3]]
+    y, operation_backward = operation(*(value for value, _ in embedded))
+    w_z_y, z_backward = linear(y, w[3])
+
+    def backward(dz: Array) -> tuple[Array, ...]:
+        dy, dw_z = z_backward(dz)
+        back = [way(d) for (_, way), d in zip(embedded, operation_backward(dy), strict=True)]
+        return sum((dx for dx, _ in back), dz), *(dw for _, dw in back), dw_z
+
+    return w_z_y + x, backward
+
+
+def scores_scaled(x: Array, w_theta: Array, w_phi: Array, w_g: Array, w_z: Array) -> Pair:
+    """The scores are divided by sqrt(D) here. Many codes do that; eq. (3) of the paper does not."""
+    return block_with(scaled_logits, x, w_theta, w_phi, w_g, w_z)
+
+
+def softmax_missing(x: Array, w_theta: Array, w_phi: Array, w_g: Array, w_z: Array) -> Pair:
+    """There is no softmax: y = θ φᵀ g. With eq. (3) every row of exp(θ φᵀ) is divided by its sum first."""
+    return block_with(partial(dense, scaled_product), x, w_theta, w_phi, w_g, w_z)
+
+
+def number_of_positions_for_softmax(x: Array, w_theta: Array, w_phi: Array, w_g: Array, w_z: Array) -> Pair:
+    """That is θ φᵀ g / N, eq. (4). Asked for is eq. (3), with a softmax over j."""
+    return block_with(exponential_missing, x, w_theta, w_phi, w_g, w_z)
+
+
+def sum_not_divided(x: Array, w_theta: Array, w_phi: Array, w_g: Array, w_z: Array) -> Pair:
+    """The division by C(x) is missing: every row of exp(θ φᵀ) is divided by its sum over j."""
+    return block_with(normalisation_missing, x, w_theta, w_phi, w_g, w_z)
+
+
+def dy_for_dg(x: Array, w_theta: Array, w_phi: Array, w_g: Array, w_z: Array) -> Pair:
+    """dy stands here where dg should. Between g and y are the weights: dg = weightsᵀ dy, and dw_g = dgᵀ x."""
+    z, backward = block(x, w_theta, w_phi, w_g, w_z)
+    dx_without_g = path_through_g_missing(x, w_theta, w_phi, w_g, w_z)[1]
+    g_backward = linear(x, w_g)[1]
+
+    def backward_with_dy(dz: Array) -> tuple[Array, ...]:
+        _, dw_theta, dw_phi, _, dw_z = backward(dz)
+        dx_g, dw_g = g_backward(dz @ w_z)
+        return dx_without_g(dz)[0] + dx_g, dw_theta, dw_phi, dw_g, dw_z
+
+    return z, backward_with_dy
+
+
 def path_through_theta_missing(x: Array, w_theta: Array, w_phi: Array, w_g: Array, w_z: Array) -> Pair:
     """What comes back through theta is missing in dx. x is used four times, and each use gives a part."""
     return one_path_missing("theta", 0, x, w_theta, w_phi, w_g, w_z)
@@ -153,6 +216,11 @@ def pairs_missing(N: int, M: int, C: int, D: int) -> int:
 def one_product(N: int, M: int, C: int, D: int) -> int:
     """There are two products over all pairs, θ φᵀ and the one with g: N M D each."""
     return 4 * N * C * D + N * M * D
+
+
+def softmax_counted(N: int, M: int, C: int, D: int) -> int:
+    """N M too many, one for each pair. The softmax has exponentials and divisions, but no products of matrices."""
+    return multiply_adds(N, M, C, D) + N * M
 
 
 def pairs_with_all_channels(N: int, M: int, C: int, D: int) -> int:
@@ -196,12 +264,14 @@ def count_ladder() -> list[Rung]:
 
 BLOCK_MISTAKES = (
     *(operation_missing, residual_missing, straight_path_missing, straight_path_alone),
-    *(path_through_theta_missing, path_through_phi_missing, path_through_g_missing),
+    *(path_through_theta_missing, path_through_phi_missing, path_through_g_missing, dy_for_dg),
+    *(scores_scaled, softmax_missing, number_of_positions_for_softmax, sum_not_divided),
 )
 COUNT_MISTAKES = (
     *(
         pairs_missing,
         one_product,
+        softmax_counted,
         pairs_with_all_channels,
         counted_as_two,
         pooled_first,

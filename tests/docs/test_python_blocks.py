@@ -1,4 +1,4 @@
-"""Every ```python block of a page runs, in order, as it stands; ```py marks what is only to be read."""
+"""Every ```python block of a page runs, in order, as it stands; ```py quotes the package, ```python3 is to be read."""
 
 import pytest
 

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from nonlocal_ref.cli import build_parser
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, ROOT
 from tests.docs.tools import missing
 
 MODULES = [
@@ -78,11 +78,28 @@ def test_a_function_has_an_example(path):
     assert "\nExamples\n" in inspect.getdoc(look_up(path))
 
 
+@pytest.mark.parametrize("path", [path for path in FUNCTIONS if ".check_" in path and ".exercises." in path])
+def test_an_exercise_says_where_it_is_from(path):
+    assert "\nReferences\n" in inspect.getdoc(look_up(path))
+
+
 @pytest.mark.parametrize("path", PUBLIC)
 def test_the_name_stands_in_the_reference(path):
+    assert path == "nonlocal_ref.__version__" or is_in_the_reference(path)
+
+
+def is_in_the_reference(path):
     module, _, name = path.rpartition(".")
     whole_module = f".. automodule:: {module}\n   :members:" in REFERENCE
-    assert name == "__version__" or whole_module or re.search(rf":: (\w+\.)*{name}\b", REFERENCE)
+    return whole_module or bool(re.search(rf":: (\w+\.)*{name}\b", REFERENCE))
+
+
+def test_what_a_tutorial_imports_stands_in_the_reference():
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "tutorials").glob("*.md"))
+    found = re.findall(r"^from (nonlocal_ref[\w.]*) import (\([^)]*\)|[^\n]*)", pages, flags=re.MULTILINE)
+    names = {f"{module}.{name}" for module, group in found for name in re.findall(r"\w+", group)}
+    assert len(names) > 20
+    assert [name for name in sorted(names) if not is_in_the_reference(name)] == []
 
 
 def test_every_command_has_a_section():

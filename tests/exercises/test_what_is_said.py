@@ -113,6 +113,44 @@ def test_a_number_that_depends_on_the_input_is_not_given_as_the_number():
     assert "y is 4 times what it should be, everywhere.\n" in str(result)
 
 
+def test_what_only_the_largest_inputs_show_is_no_relation():
+    one_too_many = ex.check_multiply_adds(lambda N, M, C, D: 4 * N * C * D + 2 * N * M * D + 1)
+    assert names(one_too_many) == []  # of the first it is a tenth, of the last next to nothing
+    result = climb(on([1.0], [1.0, 2.0], [1.0, 2.0, 3.0]), lambda x: x * (1 + (x.size < 3) * np.arange(x.size) + 1e-5))
+    assert names(result) == []
+
+
+def test_a_single_number_has_no_entries():
+    found = general("d2", np.asarray(1.0001), np.asarray(1.0))
+    assert found == Hint("nearly", "d2 is nearly right: it differs by 0.0001 of the right number.")
+    half = ex.check_patch_distance(lambda a, b: np.mean((a - b) ** 2) / 2)
+    assert half.hints[0].text == "d2 is 0.5 times what it should be, for every input."
+    zero = climb(
+        Exercise("zero", ("x",), "y", lambda x: 2.0, lambda: [Rung((1.0,)), Rung((2.0,))], plain=True), lambda x: 0.0
+    )
+    assert names(zero) == ["zero"]
+
+
+def test_h_that_has_no_effect_is_said_so():
+    def mine(patches, i, h):
+        w = np.exp(-np.mean((patches - patches[i]) ** 2, axis=1) / h * h)
+        return w / w.sum()
+
+    result = ex.check_weights_of_a_pixel(mine)
+    assert names(result) == ["h_forgotten"]
+    assert "h has no effect" in str(result)
+
+
+def test_names_stand_with_commas():
+    text = str(ex.check_block(block_by_hand(gaussian_with_wrong_theta)))
+    assert "So are dw_phi, dw_g and dw_z. dx and dw_theta are not." in text
+
+
+def gaussian_with_wrong_theta(theta, phi):
+    p, backward = gaussian(theta, phi)
+    return p, lambda dp: (3 * backward(dp)[0], backward(dp)[1])
+
+
 def test_a_factor_takes_two_numbers():
     assert general("y", np.asarray([3.0, 0.0]), np.asarray([1.0, 0.0])) is None
     assert general("y", np.asarray([3.0, 6.0]), np.asarray([1.0, 2.0])) == Hint(
@@ -238,7 +276,102 @@ def scaled_operation(theta, phi, g):
     return weights @ g, lambda dy: (*backward(dy @ transposed(g)), transposed(weights) @ dy)
 
 
+def batch_norm_by_hand(mean):
+    """dx as people write it, with some mean over positions."""
+
+    def answer(x, gamma, beta):
+        y, backward = batch_norm(x, gamma, beta)
+        root = np.sqrt(x.var(axis=(0, 1)) + 1e-5)
+        x_hat = (x - x.mean(axis=(0, 1))) / root
+
+        def backward_by_hand(dy):
+            d = gamma * dy
+            return (d - mean(d) - x_hat * mean(d * x_hat)) / root, *backward(dy)[1:]
+
+        return y, backward_by_hand
+
+    return answer
+
+
+def softmax_back(in_front, inside):
+    def answer(scores):
+        p, _ = softmax(scores)
+        e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        numbers = {"p": p, "e": e, "exp": np.exp(scores)}
+        a, b = numbers[in_front], numbers[inside]
+        return p, lambda dp: (a * (dp - (b * dp).sum(axis=-1, keepdims=True)),)
+
+    return answer
+
+
+def block_by_hand(weights_of, dg_is_dy=False):
+    """Eq. (6) by hand; a wrong value needs no right way back."""
+
+    def answer(x, w_theta, w_phi, w_g, w_z):
+        theta, phi, g = x @ w_theta.T, x @ w_phi.T, x @ w_g.T
+        p, kernel_backward = weights_of(theta, phi)
+
+        def total(d, v):
+            return np.tensordot(d, v, axes=((0, 1), (0, 1)))
+
+        def backward(dz):
+            dy = dz @ w_z
+            dtheta, dphi = kernel_backward(dy @ transposed(g))
+            dg = dy if dg_is_dy else transposed(p) @ dy
+            right_dg = transposed(p) @ dy
+            dx = dz + dtheta @ w_theta + dphi @ w_phi + (dg if dg_is_dy == "everywhere" else right_dg) @ w_g
+            return dx, total(dtheta, x), total(dphi, x), total(dg, x), total(dz, p @ g)
+
+        return p @ g @ w_z.T + x, backward
+
+    return answer
+
+
+def without_way_back(weights):
+    return lambda theta, phi: (weights(theta, phi), None)
+
+
+def embedding_with(last):
+    def answer(patches, h):
+        both = np.sqrt(2) * patches / h
+        return np.stack([np.c_[both, np.ones(len(both))], np.c_[both, last(patches, h)]])
+
+    return answer
+
+
 AS_PEOPLE_WRITE = [
+    (ex.check_multiply_adds, lambda N, M, C, D: 4 * N * C * D + 2 * N * M * D + N * M, "softmax_counted"),
+    (ex.check_batch_norm, batch_norm_by_hand(lambda v: v.mean(axis=1, keepdims=True)), "means_of_one_example"),
+    (ex.check_batch_norm, lambda x, gamma, beta: (batch_norm(x, gamma, 0 * beta)[0], None), "beta_missing"),
+    (ex.check_batch_norm, lambda x, gamma, beta: (batch_norm(x, gamma / gamma, beta)[0], None), "gamma_missing"),
+    (ex.check_softmax, softmax_back("e", "e"), "exponentials_for_p"),
+    (ex.check_softmax, softmax_back("exp", "exp"), "unshifted_exponentials_for_p"),
+    (ex.check_softmax, softmax_back("p", "e"), "exponentials_in_the_sum"),
+    (ex.check_softmax, softmax_back("e", "p"), "exponentials_in_front"),
+    (
+        ex.check_normaliser,
+        lambda equation, f: f.sum(1) if equation != 4 else 0.0 * f[:, 0] + f.shape[1],
+        "sum_for_the_concatenation",
+    ),
+    (
+        ex.check_normaliser,
+        lambda equation, f: f.sum(1) if equation != 5 else 0.0 * f[:, 0] + f.shape[1],
+        "sum_for_the_dot_product",
+    ),
+    (ex.check_block, block_by_hand(lambda t, p: gaussian(t / t.shape[-1] ** 0.5, p)), "scores_scaled"),
+    (ex.check_block, block_by_hand(without_way_back(lambda t, p: t @ transposed(p))), "softmax_missing"),
+    (
+        ex.check_block,
+        block_by_hand(without_way_back(lambda t, p: t @ transposed(p) / t.shape[1])),
+        "number_of_positions_for_softmax",
+    ),
+    (ex.check_block, block_by_hand(without_way_back(lambda t, p: np.exp(t @ transposed(p)))), "sum_not_divided"),
+    (ex.check_block, block_by_hand(gaussian, "for the weights alone"), "dy_for_dg"),
+    pytest.param(ex.check_block, block_by_hand(gaussian, "everywhere"), "dy_for_dg", id="dy_for_dg-everywhere"),
+    (ex.check_augmented_embedding, embedding_with(lambda P, h: -2 * (P**2).sum(1) / h**2), "norm_with_the_two"),
+    (ex.check_central_difference, lambda f, x, v, h: (f(x) - f(x - h * v)) / h, "one_sided_backwards"),
+    (ex.check_patch_distance, lambda a, b: np.mean((a - b) ** 2) / 2, "factor"),
+    (ex.check_multiply_adds, lambda N, M, C, D: 6 * N * C * D + 3 * N * M * D, "factor"),
     (ex.check_patch_distance, lambda a, b: ((a - b) ** 2).sum() / 25, "divided_by_25"),
     (ex.check_patch_distance, lambda a, b: ((a - b) ** 2).sum() / len(a), "divided_by_rows"),
     (ex.check_patch_distance, lambda a, b: ((a - b) ** 2).sum() / len(a) / a.shape[1], "channels_not_counted"),
