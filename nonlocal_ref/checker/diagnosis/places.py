@@ -57,8 +57,10 @@ def reordered(evidence: Evidence) -> Iterator[Proposal]:
             np.moveaxis(x.reshape(-1, *evidence.shape), axis + 1, 0).reshape(length, -1)
             for x in (evidence.given, evidence.right)
         )
-        found = [next((j for j in range(length) if evidence.close(part, right[j])), None) for part in came]
-        if None in found or not np.any(evidence.right):
+        found = [
+            next((j for j in range(length) if evidence.close(part, right[j], largest(evidence))), None) for part in came
+        ]
+        if None in found or found == list(range(length)) or not np.any(evidence.right):
             continue
         if sorted(int(j or 0) for j in found) == list(range(length)):
             yield Proposal("permuted", f"along axis {axis} the slices stand in the order {found}")
