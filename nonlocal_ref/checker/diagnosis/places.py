@@ -93,6 +93,22 @@ def forward_for_transpose(evidence: Evidence) -> Iterator[Proposal]:
         yield Proposal("permuted", told)
 
 
+def forward_along_an_axis(evidence: Evidence) -> Iterator[Proposal]:
+    """The same along one axis alone: A dy Wᵀ in the place of Aᵀ dy Wᵀ."""
+    scene = evidence.scene
+    if not evidence.complete:
+        return
+    whole = evidence.jacobian.reshape((*scene.y.shape, *evidence.shape))
+    flat = scene.cotangents.reshape(len(scene.cotangents), -1)
+    for out, length in enumerate(scene.y.shape):
+        for axis, other in enumerate(evidence.shape):
+            turned = np.swapaxes(whole, out, scene.y.ndim + axis)
+            if length == other > 1 and evidence.explained_by(flat @ turned.reshape(evidence.jacobian.shape)):
+                told = f"along axis {axis} it is multiplied by the matrix of the way forth"
+                yield Proposal("permuted", f"{told}; on the way back that must be transposed")
+                return
+
+
 def is_plain_sum(evidence: Evidence) -> bool:
     """Whether the right gradient is dy summed over axes, as that of a bias."""
     found = evidence.jacobian

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from nonlocal_ref.checker.contract import ContractError, Problem
-from nonlocal_ref.checker.diagnosis.behind import behind_a_layer
+from nonlocal_ref.checker.diagnosis.behind import behind_a_layer, hidden_rows
 from nonlocal_ref.checker.diagnosis.entrywise import (
     a_derivative_forgotten,
     a_factor_for_each_entry,
@@ -29,16 +29,23 @@ from nonlocal_ref.checker.diagnosis.factors import (
 )
 from nonlocal_ref.checker.diagnosis.gates import gate_of_dy, gradient_where_none_belongs, right_where_open
 from nonlocal_ref.checker.diagnosis.known_operation.known import a_path_left_out, a_usual_mistake
-from nonlocal_ref.checker.diagnosis.layers import a_path_through_a_weight, another_weight, other_inputs_of_a_layer
+from nonlocal_ref.checker.diagnosis.layers import (
+    a_path_through_a_weight,
+    another_weight,
+    other_inputs_of_a_layer,
+    paths_with_a_factor,
+    weights_not_transposed,
+)
 from nonlocal_ref.checker.diagnosis.partners import another_array_is_read, moved_and_scaled
 from nonlocal_ref.checker.diagnosis.places import (
     another_argument,
     cotangent_permuted,
+    forward_along_an_axis,
     forward_for_transpose,
     permuted,
 )
 from nonlocal_ref.checker.diagnosis.softmax import softmax_jacobian
-from nonlocal_ref.checker.diagnosis.sums import added_once_each, one_part_of_the_sum, wrong_shape
+from nonlocal_ref.checker.diagnosis.sums import added_once_each, one_part_of_the_sum, one_place_of_several, wrong_shape
 from nonlocal_ref.checker.diagnosis.terms import (
     gradient_of_another_path,
     nothing_for_some_entries,
@@ -79,12 +86,14 @@ BY_ASKING_AGAIN: tuple[Hypothesis, ...] = (
     one_factor_of_a_product,
     cotangent_permuted,
     forward_for_transpose,
+    forward_along_an_axis,
     gradient_where_none_belongs,
     right_where_open,
     factor_along_an_axis,
     cotangent_scaled,
     statistics_as_constants,
     added_once_each,
+    one_place_of_several,
     nothing_for_some_entries,
     x_for_y,
     another_input_of_the_last_layer,
@@ -97,7 +106,13 @@ BESIDE_A_RESIDUAL: tuple[Hypothesis, ...] = (
     cotangent_permuted,
     cotangent_scaled,
 )
-IN_ITS_LAYER: tuple[Hypothesis, ...] = (a_path_through_a_weight, another_weight, other_inputs_of_a_layer)
+IN_ITS_LAYER: tuple[Hypothesis, ...] = (
+    a_path_through_a_weight,
+    another_weight,
+    weights_not_transposed,
+    other_inputs_of_a_layer,
+    paths_with_a_factor,
+)
 ENTRY_BY_ENTRY: tuple[Hypothesis, ...] = (
     another_array_is_read,
     moved_and_scaled,
@@ -178,6 +193,8 @@ def from_the_jacobian(evidence: Evidence) -> Iterator[list[Proposal]]:
     yield told_by(ENTRY_BY_ENTRY, evidence)
     for weight, behind in asked(behind_a_layer, evidence):
         yield told_by(BEHIND_A_LAYER, behind, f"of the product with {weight}: ")
+    for weight, hidden in asked(hidden_rows, evidence):
+        yield told_by(BEHIND_A_LAYER, hidden, f"of the product with {weight}: ")
 
 
 def at_other_values(evidence: Evidence) -> Iterator[list[Proposal]]:
