@@ -8,6 +8,7 @@ From the question to the files:
     a derivative, by calling op                      differences.py; evaluation.py, measurement.py
     <backward(u), v> against <u, J v>                leaf_check.py
     when two numbers count as equal                  verdict.py, noise.py
+    where it is worst, ∂y / ∂leaf entry by entry     jacobians.py
     what may be wrong                                diagnosis/
     what comes out                                   report.py
 """

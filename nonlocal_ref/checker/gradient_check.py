@@ -1,6 +1,6 @@
 """The two public functions: whether ``backward`` is the derivative of ``op``, and keeps its promises."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from nonlocal_ref.arguments import check_choice, check_integer, check_number, read_seed
-from nonlocal_ref.checker.contract import ContractError
-from nonlocal_ref.checker.diagnosis import diagnose
+from nonlocal_ref.checker.contract import ContractError, Problem
+from nonlocal_ref.checker.diagnosis import diagnose as proposals_for
+from nonlocal_ref.checker.diagnosis import same_cause
 from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.jacobians import Jacobians
 from nonlocal_ref.checker.leaf_reports import check_leaves
 from nonlocal_ref.checker.leaves import read_arguments, unseen
 from nonlocal_ref.checker.observation import coarse_output, observe, problems_afterwards
@@ -30,6 +32,7 @@ def gradcheck(
     rtol: float | None = None,
     linear: bool = False,
     names: Sequence[str] | None = None,
+    diagnose: bool = True,
 ) -> Report:
     """Check every gradient that ``backward`` of an operation returns against measured derivatives.
 
@@ -61,6 +64,9 @@ def gradcheck(
         is checked without any differences.
     names : sequence of str, optional
         One name per argument, constants too; from the signature by default.
+    diagnose : bool
+        Whether a wrong gradient is looked at further: where it is worst, and what may be wrong with it.  False gives
+        the verdict alone.
 
     Returns
     -------
@@ -83,8 +89,10 @@ def gradcheck(
     operation has a kink (ReLU at 0, a tie in a maximum) is drawn again up to 10 times.
 
     Cost in runs of the operation: a handful, and for each array "fast" about 2 per direction with the complex step and
-    6 to 40 with differences; "full" as many per entry.  A wrong gradient is looked at further, for a diagnosis: about 2
-    runs for each of at most 128 entries, and more where the first hypotheses explain nothing.
+    6 to 40 with differences; "full" as many per entry.  A wrong array costs 50 to 150 more, for it may be rounding.
+    With ``diagnose``, another 25 to 75 to say where it is worst, and 1 (complex step) or 2 for each of at most 128
+    entries of it, and of the arrays that hypotheses compare it with.  Where nothing fits, more is asked.  Entries and
+    hypotheses together take at most 1000 runs and 30 seconds; where that was not enough, a note says so.
 
     References
     ----------
@@ -115,6 +123,7 @@ def gradcheck(
     Proposal(name='constant_factor', text='half of what it must be (factor 0.5000000)')
     """
     check_options(op, mode, method, directions, rtol, linear)
+    check_choice("diagnose", diagnose, (True, False))
     seed = read_seed(rng)
     arguments = read_arguments(op, args, names)
     report = partial(Report, operation_name(op), seed=seed, mode=mode, directions=directions)
@@ -124,7 +133,8 @@ def gradcheck(
         observation = observe(op, arguments, generator, directions)
         evaluation = Evaluation(observation.call, observation.cotangents[0])
         how = "adjoint" if linear else method
-        leaves = check_leaves(observation, evaluation, generator, how, rtol, full=mode == "full")
+        jacobians = Jacobians(evaluation, seed) if diagnose else None
+        leaves = check_leaves(observation, evaluation, generator, how, rtol, full=mode == "full", jacobians=jacobians)
         problems = [*observation.problems, *problems_afterwards(observation)]
     except ContractError as error:
         unchecked = [
@@ -133,15 +143,15 @@ def gradcheck(
             if leaf.floating
         ]
         return report(leaves=tuple(unchecked), problems=(error.problem,), constants=(), notes=())
-    proposed = diagnose(evaluation, leaves, problems, seed)
-    leaves = [replace(leaf, diagnosis=proposed.get(leaf.name, ())) for leaf in leaves]
+    if jacobians is not None:
+        leaves = with_diagnosis(leaves, jacobians, problems, seed)
     changing = {problem.culprit for problem in problems if problem.kind == "not_repeatable"}
     leaves = [without_numbers(leaf) if leaf.name in changing else leaf for leaf in leaves]
     constants = [
         leaf.name for i, leaf in enumerate(arguments.leaves) if leaf.floating and i not in observation.returned
     ]
     measured = (f"derivatives were measured {evaluation.route}",) if evaluation.route else ()
-    notes = (*measured, *coarse_output(observation), *unseen(arguments))
+    notes = (*measured, *coarse_output(observation), *unseen(arguments), *cut_short(jacobians))
     return report(leaves=tuple(leaves), problems=tuple(problems), constants=tuple(constants), notes=notes)
 
 
@@ -149,6 +159,28 @@ def without_numbers(leaf: LeafReport) -> LeafReport:
     """The row of a gradient that is another one in every call: any of them may be right, and none is compared."""
     note = "was not compared, backward gives other numbers each time"
     return LeafReport(leaf.name, leaf.shape, "inconclusive", notes=(note,), diagnosis=leaf.diagnosis)
+
+
+def with_diagnosis(
+    leaves: list[LeafReport], jacobians: Jacobians, problems: list[Problem], seed: int
+) -> list[LeafReport]:
+    """The reports, with what may be wrong."""
+    proposed = proposals_for(jacobians, leaves, problems, seed)
+    note = same_cause(proposed)
+    return [
+        replace(leaf, notes=(*leaf.notes, note))
+        if note and leaf.status == "wrong" and leaf.name not in proposed
+        else replace(leaf, diagnosis=proposed.get(leaf.name, ()))
+        for leaf in leaves
+    ]
+
+
+def cut_short(jacobians: Jacobians | None) -> Iterator[str]:
+    """A note where there was not enough of runs, or of time, for the diagnosis."""
+    if jacobians is not None and jacobians.runs.cut_short:
+        runs = jacobians.runs
+        told = f"{runs.made} runs of the operation, {runs.took:.0f} s" if runs.took > 1 else f"{runs.made} runs"
+        yield f"the diagnosis was cut short after {told}; a smaller example would tell more"
 
 
 class GradientError(AssertionError):
@@ -175,12 +207,13 @@ def check_gradients(
     rtol: float | None = None,
     linear: bool = False,
     names: Sequence[str] | None = None,
+    diagnose: bool = True,
 ) -> None:
     """Raise an AssertionError with the whole report unless every gradient is right: `gradcheck` for use inside tests.
 
     Parameters
     ----------
-    op, *args, rng, mode, method, directions, rtol, linear, names
+    op, *args, rng, mode, method, directions, rtol, linear, names, diagnose
         As in `gradcheck`.
 
     Raises
@@ -198,7 +231,16 @@ def check_gradients(
     >>> nl.check_gradients(nl.nonlocal_op, "dot_product", *np.random.default_rng(0).normal(size=(3, 1, 4, 2)))
     """
     report = gradcheck(
-        op, *args, rng=rng, mode=mode, method=method, directions=directions, rtol=rtol, linear=linear, names=names
+        op,
+        *args,
+        rng=rng,
+        mode=mode,
+        method=method,
+        directions=directions,
+        rtol=rtol,
+        linear=linear,
+        names=names,
+        diagnose=diagnose,
     )
     if not report:
         raise GradientError(report)

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 
 from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.jacobians import CutShortError, Jacobians
 from nonlocal_ref.checker.leaf_check import LeafCheck
 from nonlocal_ref.checker.measurement import Measurement
 from nonlocal_ref.checker.noise import RUNS, moved_by_one_ulp, output_noise, sample_gradients
 from nonlocal_ref.checker.observation import Observation
 from nonlocal_ref.checker.report import LeafReport
-from nonlocal_ref.checker.verdict import default_rtol, worst
+from nonlocal_ref.checker.verdict import Entry, default_rtol, worst
 
-MOST_ENTRIES = 128  # looked at to name the worst entry of a gradient that random directions found to be wrong
+CLOSER = 3  # entries that are measured carefully, to name the worst one
 UNUSABLE = "not every cotangent gave a gradient that can be compared"
 KINKED = "a kink in every direction tried (or the operation rounds far more coarsely inside than its dtype)"
 
@@ -25,8 +26,12 @@ def check_leaves(
     rtol: float | None,
     *,
     full: bool,
+    jacobians: Jacobians | None,
 ) -> list[LeafReport]:
-    """Compare every gradient with measurements: that of a float64 copy for its formula, then that of float32 itself."""
+    """Compare every gradient with measurements: that of a float64 copy for its formula, then that of float32 itself.
+
+    With Jacobians to be measured the worst entry of a wrong one is named as well.
+    """
     call, finer = observation.call, evaluation.call
     gradients, noise = observation.gradients, observation.noise
     if finer is not call:
@@ -50,15 +55,15 @@ def check_leaves(
             evaluation, position, cotangents, y_noise.ravel(), neighbours[0], method, accepted, evaluation.eps
         )
         check = LeafCheck(measurement, _rows(gradients, position), _rows(noise, position))
-        report = check_leaf(check, rng, len(cotangents), full=full)
+        report = check_leaf(check, rng, len(cotangents), full=full, jacobians=jacobians)
         if report.status == "right" and call.precision(position).eps > eps:
-            report = check_own_precision(observation, measurement, rng) or report
+            report = check_own_precision(observation, measurement, rng, jacobians) or report
         reports.append(report)
     return reports
 
 
 def check_own_precision(
-    observation: Observation, measurement: Measurement, rng: np.random.Generator
+    observation: Observation, measurement: Measurement, rng: np.random.Generator, jacobians: Jacobians | None
 ) -> LeafReport | None:
     """The gradient in the dtype it was asked for, where that is coarser than the measurement; None if it is right."""
     call, finer, position = observation.call, measurement.evaluation.call, measurement.position
@@ -73,11 +78,13 @@ def check_own_precision(
         notes=[f"right in float64, but in {measurement.leaf.values.dtype} farther off than its rounding"],
     )
     check = LeafCheck(coarse, _rows(observation.gradients, position), _rows(observation.noise, position))
-    report = check_leaf(check, rng, 1, full=False)
+    report = check_leaf(check, rng, 1, full=False, jacobians=jacobians)
     return report if report.status == "wrong" else None
 
 
-def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: bool) -> LeafReport:
+def check_leaf(
+    check: LeafCheck, rng: np.random.Generator, count: int, *, full: bool, jacobians: Jacobians | None
+) -> LeafReport:
     """Random directions, or every entry; what is wrong along a direction is then looked at entry by entry."""
     measurement, leaf = check.measurement, check.measurement.leaf
     size = leaf.values.size
@@ -87,10 +94,10 @@ def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: 
         notes = (*measurement.notes, KINKED) if measurement.applies else tuple(measurement.notes)
         return LeafReport(leaf.name, leaf.like.shape, "inconclusive", kinked=check.kinked, notes=notes)
     right = all(verdict.right for verdict in verdicts)
-    if not right and not full:
-        some = range(size) if size <= MOST_ENTRIES else np.sort(rng.choice(size, MOST_ENTRIES, replace=False)).tolist()
-        plain = replace(measurement, closely=False)
-        entries = LeafCheck(plain, check.gradients, check.noise).at_entries(some)
+    if jacobians is not None:
+        jacobians.methods.setdefault(measurement.position, measurement.method)
+        if not right and not full:
+            entries = worst_entries(check, jacobians)
     at_worst = worst(verdicts)
     if not full and check.unseen.size:
         unseen = f"{check.unseen.size} of {size} entries are beside a kink wherever they move, and were not compared"
@@ -110,6 +117,22 @@ def check_leaf(check: LeafCheck, rng: np.random.Generator, count: int, *, full: 
         kinked=check.kinked,
         notes=tuple(measurement.notes),
     )
+
+
+def worst_entries(check: LeafCheck, jacobians: Jacobians) -> list[Entry]:
+    """The first that is wrong of the entries that differ most from the measured Jacobian; it may be beside a kink."""
+    measurement = check.measurement
+    try:
+        entries, jacobian = jacobians.of(measurement.position)
+        off = np.max(np.abs(check.gradients[:, entries] - measurement.cotangents @ jacobian), axis=0, initial=0.0)
+        plain = LeafCheck(replace(measurement, closely=False), check.gradients, check.noise)
+        for entry in entries[np.argsort(-off)][:CLOSER]:
+            found = plain.at_entries([int(entry)])
+            if any(not looked_at.verdict.right for looked_at in found):
+                return found
+    except CutShortError:
+        return []
+    return []
 
 
 def _rows(found: list[dict[int, np.ndarray]], position: int) -> np.ndarray:

@@ -14,6 +14,6 @@ an operation that we know                     known_operation/
 in which order                                ranking.py
 """
 
-from nonlocal_ref.checker.diagnosis.ranking import diagnose
+from nonlocal_ref.checker.diagnosis.ranking import diagnose, same_cause
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "same_cause"]

@@ -22,15 +22,13 @@ from nonlocal_ref.backend import to_numpy
 from nonlocal_ref.checker.contract import Call, ContractError, unusable
 from nonlocal_ref.checker.diagnosis.constants import Constants, read_constants
 from nonlocal_ref.checker.diagnosis.known_operation.recognition import Recognised, recognise
-from nonlocal_ref.checker.differences import TINY_STEP, central, complex_step
 from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.jacobians import Jacobians
 from nonlocal_ref.checker.leaves import Leaf, Values
 
 COTANGENTS = 4
-MOST_ENTRIES = 128  # columns of J that are measured
-FEW_ENTRIES = 12  # of them, where the operation is run at other values
+FEW_ENTRIES = 6  # columns of J, where the operation is run at other values
 MOST_OUTPUTS = 128  # rows of the two matrices that are compared
-MOST_NUMBERS = 1_000_000  # in one measured Jacobian
 MOST_RECOGNISED = 20_000  # entries of an array, of an operation that is written out with every mistake
 LEAST_TOLERANCE = 1e-6  # far above what a measured derivative is off, far below any mistake that has a name
 PART_OF_ERROR = 0.02  # what a hypothesis leaves unexplained is this small beside what it explains
@@ -39,17 +37,16 @@ PART_OF_ERROR = 0.02  # what a hypothesis leaves unexplained is this small besid
 class Scene:
     """One operation at one set of arguments, asked by every hypothesis on every leaf."""
 
-    def __init__(self, evaluation: Evaluation, methods: dict[int, str], seed: int) -> None:
-        self.evaluation = evaluation
+    def __init__(self, jacobians: Jacobians, seed: int) -> None:
+        self.jacobians = jacobians
+        self.evaluation: Evaluation = jacobians.evaluation
+        evaluation = self.evaluation
         self.call: Call = evaluation.call
-        self.methods = methods  # how each leaf's derivative was measured
         self.rng = np.random.default_rng([seed, 1])  # not the checker's own: a diagnosis must not move a verdict
         self.values: Values = evaluation.values
         self.y: np.ndarray = self.call.y_values.astype(np.float64)
         self.cotangents = self.draw(COTANGENTS)
         self.tolerance = max(LEAST_TOLERANCE, 50 * evaluation.eps ** (2 / 3))
-        self._columns: dict[int, np.ndarray] = {}
-        self._entries: dict[int, np.ndarray] = {}
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -80,43 +77,28 @@ class Scene:
 
     def entries(self, position: int) -> np.ndarray:
         """Which entries of a leaf are measured: all, or a random choice."""
-        if position not in self._entries:
-            size = self.values[position].size
-            most = min(MOST_ENTRIES, max(MOST_NUMBERS // max(self.y.size, 1), 1))
-            chosen = np.arange(size) if size <= most else np.sort(self.rng.choice(size, most, replace=False))
-            self._entries[position] = chosen
-        return self._entries[position]
+        return self.jacobians.of(position)[0]
 
     def jacobian(self, position: int) -> np.ndarray:
         """Measured ∂y / ∂leaf, (outputs, entries)."""
-        if position not in self._columns:
-            entries = self.entries(position)
-            found = self.measure(position, entries, self.values)
-            known = np.all(np.isfinite(found), axis=0)  # the operation may have no value a step away
-            self._columns[position], self._entries[position] = found[:, known], entries[known]
-        return self._columns[position]
+        return self.jacobians.of(position)[1]
+
+    def gradients(self, u: np.ndarray, values: Values | None = None) -> dict[int, np.ndarray]:
+        """What backward gives for one more cotangent; at other values, of a call of its own."""
+        with self.jacobians.runs.of(0 if values is None else 1):
+            return (self.call if values is None else self.call.again(values)).gradients(u)
 
     def gradient(self, position: int, u: np.ndarray) -> np.ndarray:
-        """What backward gives to one array for one more cotangent."""
-        found = self.call.gradients(u)
+        """The same to one array."""
+        found = self.gradients(u)
         if position not in found:
             raise ContractError(self.leaves[position].name, "gets no gradient for another dy")
         return found[position].ravel()
 
-    def measure(self, position: int, entries: np.ndarray, values: Values) -> np.ndarray:
-        """The same at any values; NaN where the operation has none."""
-        columns = [self._slope(position, entry, values).ravel() for entry in entries]
-        return np.stack(columns, axis=1) if columns else np.zeros((self.y.size, 0))
-
-    def _slope(self, position: int, entry: int, values: Values) -> np.ndarray:
-        v = np.zeros(values[position].size)
-        v[entry] = 1.0
-        line = self.evaluation.line(position, v.reshape(values[position].shape), values)
-        scale = self.leaves[position].scale
-        with np.errstate(all="ignore"):
-            if self.methods.get(position) == "complex":
-                return np.asarray(complex_step(line, TINY_STEP * scale))
-            return np.asarray(central(line, scale * self.evaluation.eps ** (1 / 3)))
+    def value(self, values: Values) -> np.ndarray:
+        """y at other values."""
+        with self.jacobians.runs.of(1):
+            return self.call.again(values).y_values
 
     def right(self, position: int, cotangents: np.ndarray) -> np.ndarray:
         """The measured gradient for each cotangent, (cotangents, entries)."""
@@ -154,7 +136,6 @@ class Evidence:
     @cached_property
     def entries(self) -> np.ndarray:
         """Which entries are measured."""
-        self.scene.jacobian(self.position)  # leaves out what has no value
         return self.scene.entries(self.position)
 
     @property
@@ -261,15 +242,21 @@ class Evidence:
         """What it must give."""
         return np.asarray(self.jacobian[self.outputs])
 
-    @property
-    def few(self) -> slice:
-        """Some of the measured entries, where each costs runs of the operation again."""
-        return slice(None, None, max(len(self.entries) // FEW_ENTRIES, 1))
+    def right_along(self, v: np.ndarray, values: Values) -> np.ndarray:
+        """The measured derivative of y along v at other values of all leaves, (outputs,)."""
+        return self.scene.jacobians.along(self.position, v, values)
 
-    def right_at(self, values: Values) -> np.ndarray:
-        """The measured gradient at other values of all leaves, (cotangents, few entries)."""
+    def is_gradient_at(self, values: Values, gradient: np.ndarray, error: float = np.inf) -> bool:
+        """Whether (cotangents, entries) is what is measured at other values: along a line, then at a few entries."""
         flat = self.scene.cotangents.reshape(len(self.scene.cotangents), -1)
-        return np.asarray(flat @ self.scene.measure(self.position, self.entries[self.few], values))
+        v = np.zeros(self.values.size)
+        v[self.entries] = self.scene.rng.normal(size=len(self.entries))
+        along = flat @ self.right_along(v, values)
+        if not np.all(np.isfinite(along)) or not self.close(along, gradient @ v[self.entries]):
+            return False
+        few = slice(None, None, -(-len(self.entries) // FEW_ENTRIES))
+        right = flat @ self.scene.jacobians.measure(self.position, self.entries[few], values)
+        return bool(np.all(np.isfinite(right))) and self.close(right, gradient[:, few], error)
 
 
 def usable(scene: Scene, position: int) -> bool:

@@ -18,6 +18,7 @@ from nonlocal_ref.checker.diagnosis.inside import arrays_inside
 from nonlocal_ref.checker.report import Cause, Proposal
 
 MOST_PATHS = 8
+LEAST_CHANNELS = 2  # or too few equations
 SHORT = 16  # an axis along which every index is tried
 
 
@@ -28,11 +29,17 @@ class Layer:
     inputs: Evidence
     weights: Evidence
     turned: bool  # stored (out, in)
+    axis: int = -1  # the channels of x
 
     @property
     def x(self) -> np.ndarray:
-        """The input."""
-        return self.inputs.values
+        """The input, its channels last."""
+        return np.moveaxis(self.inputs.values, self.axis, -1)
+
+    def against(self, gradients: np.ndarray) -> np.ndarray:
+        """Σ xᵀ dx over all positions, for each cotangent."""
+        dx = gradients.reshape(len(gradients), *self.inputs.shape)
+        return against(self.x, np.moveaxis(dx, self.axis % self.x.ndim + 1, -1))
 
     @property
     def w(self) -> np.ndarray:
@@ -53,10 +60,10 @@ class Layer:
 
     def alone(self) -> bool:
         """Whether x goes this way and no other."""
-        return self.inputs.close(self.through(), against(self.x, self.inputs.right))
+        return self.inputs.close(self.through(), self.against(self.inputs.right))
 
 
-def layers_of(inputs: Evidence, others: list[Evidence]) -> Iterator[Layer]:
+def layers_of(inputs: Evidence, others: list[Evidence], axis: int = -1) -> Iterator[Layer]:
     """Every array that may be the weight of this one."""
     if len(inputs.shape) < 2 or not inputs.complete:
         return
@@ -64,8 +71,17 @@ def layers_of(inputs: Evidence, others: list[Evidence]) -> Iterator[Layer]:
         if len(other.shape) != 2 or not other.complete or other.position == inputs.position:
             continue
         for turned in (False, True):
-            if other.shape[int(turned)] == inputs.shape[-1]:
-                yield Layer(inputs, other, turned)
+            if other.shape[int(turned)] == inputs.shape[axis]:
+                yield Layer(inputs, other, turned, axis)
+
+
+def all_layers(evidence: Evidence) -> Iterator[list[Layer]]:
+    """Those of an array with its channels last, and those with its channels first, or after a batch axis."""
+    others = list(evidence.others())
+    for axis in (-1, 0 if len(evidence.shape) == 2 else 1):
+        layers = list(layers_of(evidence, others, axis))
+        if layers:
+            yield layers
 
 
 def against(x: np.ndarray, dx: np.ndarray) -> np.ndarray:
@@ -76,17 +92,9 @@ def against(x: np.ndarray, dx: np.ndarray) -> np.ndarray:
 
 def a_path_through_a_weight(evidence: Evidence) -> Iterator[Proposal]:
     """What is missing is what goes through one of the weights, or through several."""
-    layers = list(layers_of(evidence, list(evidence.others())))
-    if not layers:
-        return
-    x = evidence.values.reshape(-1, evidence.shape[-1])
-    error, came = against(x, evidence.error), against(x, evidence.came)
-    terms = [(layer.weights.name, layer.through()) for layer in layers]
-    if evidence.shape == evidence.scene.y.shape:
-        terms.append(("the residual", against(x, evidence.scene.cotangents)))
-    terms = [term for term in terms if np.any(term[1])]
-    for count in range(1, min(3, len(terms)) + 1):
-        for some in combinations(terms, count):
+    for layers in all_layers(evidence):
+        error, came = (layers[0].against(x) for x in (evidence.error, evidence.came))
+        for some in combinations_of(paths(layers)):
             names = " and ".join(name for name, _ in some)
             total = np.sum([term for _, term in some], axis=0)
             if evidence.close(error, total):
@@ -95,19 +103,46 @@ def a_path_through_a_weight(evidence: Evidence) -> Iterator[Proposal]:
             if evidence.close(came, total):
                 yield Proposal("missing_term", f"only the path through {names} is in it; another one is missing")
                 return
-    for name, term in terms if len(x.T) > 1 else ():  # one number is some multiple of any other
-        factor = float(np.sum(error * term) / np.sum(term * term))
-        if evidence.close(error, factor * term):
-            told = f"the path through {name} comes {1 - factor:.5g} times, the others are right"
-            yield Proposal("constant_factor", told)
-            return
+
+
+def paths_with_a_factor(evidence: Evidence) -> Iterator[Proposal]:
+    """One of the paths through weights, or two, come with a factor each, the others are right."""
+    for layers in all_layers(evidence):
+        if layers[0].x.shape[-1] < LEAST_CHANNELS:  # one number is some multiple of any other
+            continue
+        error = layers[0].against(evidence.error)
+        for some in combinations_of(paths(layers), 2):
+            columns = np.stack([term.ravel() for _, term in some], axis=1)
+            factors, _, rank, _ = np.linalg.lstsq(columns, error.ravel(), rcond=1e-10)
+            if rank == len(some) and evidence.close((columns @ factors).reshape(error.shape), error):
+                times = [f"{name} comes {1 - f:.5g} times" for (name, _), f in zip(some, factors, strict=True)]
+                told = f"the path through {', that through '.join(times)}, the others are right"
+                yield Proposal("constant_factor", told)
+                return
+
+
+def paths(layers: list[Layer]) -> list[tuple[str, np.ndarray]]:
+    """What Σ xᵀ dx has of each weight, and of a residual."""
+    evidence = layers[0].inputs
+    terms = [(layer.weights.name, layer.through()) for layer in layers]
+    if evidence.shape == evidence.scene.y.shape:
+        terms.append(("the residual", layers[0].against(evidence.scene.cotangents)))
+    return [term for term in terms if np.any(term[1])]
+
+
+def combinations_of(terms: list[tuple[str, np.ndarray]], most: int = 3) -> Iterator[tuple[tuple[str, np.ndarray], ...]]:
+    """One of them, two, ..., no weight twice."""
+    for count in range(1, min(most, len(terms)) + 1):
+        for some in combinations(terms, count):
+            if len({name for name, _ in some}) == count:
+                yield some
 
 
 def another_weight(evidence: Evidence) -> Iterator[Proposal]:
     """On the way back through one weight another one is read, or the same without a transpose."""
     others = list(evidence.others())
-    for layer in layers_of(evidence, others):
-        dw, error = layer.dw(layer.weights.right), against(layer.x, evidence.error)
+    for layer in (layer for layers in all_layers(evidence) for layer in layers):
+        dw, error = layer.dw(layer.weights.right), layer.against(evidence.error)
         read = [(other.name, layer.stored(other.values)) for other in others if other.shape == layer.weights.shape]
         for name, w in [*read, ("", layer.w.T)]:
             if w.shape != layer.w.shape or not evidence.close(error, dw @ (layer.w - w).T):
@@ -118,6 +153,20 @@ def another_weight(evidence: Evidence) -> Iterator[Proposal]:
             else:
                 yield Proposal("permuted", f"{layer.weights.name} must be transposed on the way back")
             return
+
+
+def weights_not_transposed(evidence: Evidence) -> Iterator[Proposal]:
+    """Several square weights are not transposed on the way back to their common input."""
+    for layers in all_layers(evidence):
+        for turned in (False, True):
+            square = [layer for layer in layers if layer.turned == turned and layer.w.shape[0] == layer.w.shape[1]]
+            terms = [(layer.weights.name, layer.dw(layer.weights.right) @ (layer.w - layer.w.T).T) for layer in square]
+            for some in combinations_of(terms, len(terms)):
+                error = layers[0].against(evidence.error)
+                if len(some) > 1 and evidence.close(error, np.sum([term for _, term in some], axis=0)):
+                    names = ", ".join(name for name, _ in some)
+                    yield Proposal("permuted", f"{names} must be transposed on the way back")
+                    return
 
 
 def other_inputs_of_a_layer(evidence: Evidence) -> Iterator[Proposal]:

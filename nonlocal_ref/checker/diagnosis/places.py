@@ -57,8 +57,10 @@ def reordered(evidence: Evidence) -> Iterator[Proposal]:
             np.moveaxis(x.reshape(-1, *evidence.shape), axis + 1, 0).reshape(length, -1)
             for x in (evidence.given, evidence.right)
         )
-        found = [next((j for j in range(length) if evidence.close(part, right[j])), None) for part in came]
-        if None in found or not np.any(evidence.right):
+        found = [
+            next((j for j in range(length) if evidence.close(part, right[j], largest(evidence))), None) for part in came
+        ]
+        if None in found or found == list(range(length)) or not np.any(evidence.right):
             continue
         if sorted(int(j or 0) for j in found) == list(range(length)):
             yield Proposal("permuted", f"along axis {axis} the slices stand in the order {found}")
@@ -89,6 +91,22 @@ def forward_for_transpose(evidence: Evidence) -> Iterator[Proposal]:
     if evidence.explained_by(flat @ evidence.jacobian.T):
         told = "dy is multiplied by the matrix of the way forth; on the way back it must be transposed"
         yield Proposal("permuted", told)
+
+
+def forward_along_an_axis(evidence: Evidence) -> Iterator[Proposal]:
+    """The same along one axis alone: A dy Wᵀ in the place of Aᵀ dy Wᵀ."""
+    scene = evidence.scene
+    if not evidence.complete:
+        return
+    whole = evidence.jacobian.reshape((*scene.y.shape, *evidence.shape))
+    flat = scene.cotangents.reshape(len(scene.cotangents), -1)
+    for out, length in enumerate(scene.y.shape):
+        for axis, other in enumerate(evidence.shape):
+            turned = np.swapaxes(whole, out, scene.y.ndim + axis)
+            if length == other > 1 and evidence.explained_by(flat @ turned.reshape(evidence.jacobian.shape)):
+                told = f"along axis {axis} it is multiplied by the matrix of the way forth"
+                yield Proposal("permuted", f"{told}; on the way back that must be transposed")
+                return
 
 
 def is_plain_sum(evidence: Evidence) -> bool:

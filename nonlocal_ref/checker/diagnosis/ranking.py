@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from nonlocal_ref.checker.contract import ContractError, Problem
-from nonlocal_ref.checker.diagnosis.behind import behind_a_layer
+from nonlocal_ref.checker.diagnosis.behind import behind_a_layer, hidden_rows
 from nonlocal_ref.checker.diagnosis.entrywise import (
     a_derivative_forgotten,
     a_factor_for_each_entry,
@@ -29,16 +29,23 @@ from nonlocal_ref.checker.diagnosis.factors import (
 )
 from nonlocal_ref.checker.diagnosis.gates import gate_of_dy, gradient_where_none_belongs, right_where_open
 from nonlocal_ref.checker.diagnosis.known_operation.known import a_path_left_out, a_usual_mistake
-from nonlocal_ref.checker.diagnosis.layers import a_path_through_a_weight, another_weight, other_inputs_of_a_layer
+from nonlocal_ref.checker.diagnosis.layers import (
+    a_path_through_a_weight,
+    another_weight,
+    other_inputs_of_a_layer,
+    paths_with_a_factor,
+    weights_not_transposed,
+)
 from nonlocal_ref.checker.diagnosis.partners import another_array_is_read, moved_and_scaled
 from nonlocal_ref.checker.diagnosis.places import (
     another_argument,
     cotangent_permuted,
+    forward_along_an_axis,
     forward_for_transpose,
     permuted,
 )
 from nonlocal_ref.checker.diagnosis.softmax import softmax_jacobian
-from nonlocal_ref.checker.diagnosis.sums import added_once_each, one_part_of_the_sum, wrong_shape
+from nonlocal_ref.checker.diagnosis.sums import added_once_each, one_part_of_the_sum, one_place_of_several, wrong_shape
 from nonlocal_ref.checker.diagnosis.terms import (
     gradient_of_another_path,
     nothing_for_some_entries,
@@ -53,12 +60,13 @@ from nonlocal_ref.checker.diagnosis.values import (
     right_at_other_values,
     x_for_y,
 )
-from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.jacobians import CutShortError, Jacobians
 from nonlocal_ref.checker.report import LeafReport, Proposal
 
 MOST_PROPOSALS = 3
 Found = TypeVar("Found")
 Hypothesis = Callable[[Evidence], Iterator[Proposal]]
+Groups = Callable[[Evidence], Iterator[list[Proposal]]]
 FROM_WHAT_IS_KNOWN: tuple[Hypothesis, ...] = (
     zero_gradient,
     scale_twice,
@@ -78,12 +86,14 @@ BY_ASKING_AGAIN: tuple[Hypothesis, ...] = (
     one_factor_of_a_product,
     cotangent_permuted,
     forward_for_transpose,
+    forward_along_an_axis,
     gradient_where_none_belongs,
     right_where_open,
     factor_along_an_axis,
     cotangent_scaled,
     statistics_as_constants,
     added_once_each,
+    one_place_of_several,
     nothing_for_some_entries,
     x_for_y,
     another_input_of_the_last_layer,
@@ -96,7 +106,13 @@ BESIDE_A_RESIDUAL: tuple[Hypothesis, ...] = (
     cotangent_permuted,
     cotangent_scaled,
 )
-IN_ITS_LAYER: tuple[Hypothesis, ...] = (a_path_through_a_weight, another_weight, other_inputs_of_a_layer)
+IN_ITS_LAYER: tuple[Hypothesis, ...] = (
+    a_path_through_a_weight,
+    another_weight,
+    weights_not_transposed,
+    other_inputs_of_a_layer,
+    paths_with_a_factor,
+)
 ENTRY_BY_ENTRY: tuple[Hypothesis, ...] = (
     another_array_is_read,
     moved_and_scaled,
@@ -118,38 +134,30 @@ AT_OTHER_VALUES: tuple[Hypothesis, ...] = (right_at_other_values, does_not_see_t
 
 
 def diagnose(
-    evaluation: Evaluation, reports: list[LeafReport], problems: list[Problem], seed: int
+    jacobians: Jacobians, reports: list[LeafReport], problems: list[Problem], seed: int
 ) -> dict[str, tuple[Proposal, ...]]:
     """Proposals by the name of the array, the likeliest first."""
     found = {problem.culprit: from_problem(problem) for problem in problems}
     found = {name: proposals for name, proposals in found.items() if proposals}
-    positions = {leaf.name: position for position, leaf in enumerate(evaluation.arguments.leaves)}
-    scene = Scene(evaluation, {positions[report.name]: report.method for report in reports}, seed)
+    positions = {leaf.name: position for position, leaf in enumerate(jacobians.evaluation.arguments.leaves)}
+    scene = Scene(jacobians, seed)
     nonlinear = {problem.culprit for problem in problems if problem.kind == "not_linear"}
-    unexplained: list[str] = []
-    for report in reports:
-        if report.name in found or (report.status != "wrong" and report.name not in nonlinear):
-            continue
-        position = positions[report.name]
-        proposals = of_leaf(scene, position, linear=report.name not in nonlinear)
-        distinct: dict[str, Proposal] = {}
-        for proposal in proposals:
-            distinct.setdefault(proposal.name, proposal)
-        if distinct:
-            found[report.name] = tuple(islice(distinct.values(), MOST_PROPOSALS))
-        else:
-            unexplained.append(report.name)
-    return found | same_cause(found, unexplained)
+    wrong = [report.name for report in reports if report.status == "wrong" or report.name in nonlinear]
+    for groups in (from_the_jacobian, at_other_values):  # the second, for what is left, runs the operation again
+        for name in wrong:
+            if name not in found:
+                proposals = of_leaf(scene, positions[name], groups, linear=name not in nonlinear)
+                distinct = {proposal.name: proposal for proposal in reversed(proposals)}
+                likeliest = tuple(islice((p for p in proposals if distinct[p.name] is p), MOST_PROPOSALS))
+                found |= {name: likeliest} if likeliest else {}
+    return found
 
 
-def same_cause(found: dict[str, tuple[Proposal, ...]], unexplained: list[str]) -> dict[str, tuple[Proposal, ...]]:
-    """What explains all other wrong gradients alike may explain the rest."""
-    first = {proposals[0].name for proposals in found.values()}
-    if len(first) != 1:
-        return {}
-    name, proposals = next(iter(found.items()))
-    told = f"no hypothesis fits; is it a consequence of what is wrong with {name}?"
-    return {leaf: (Proposal(proposals[0].name, told),) for leaf in unexplained}
+def same_cause(found: dict[str, tuple[Proposal, ...]]) -> str | None:
+    """A note for what no hypothesis explains: where all else has one cause, this may be a consequence of it."""
+    if len({proposals[0].name for proposals in found.values()}) != 1:
+        return None
+    return f"no hypothesis fits; is it a consequence of what is wrong with {next(iter(found))}?"
 
 
 def from_problem(problem: Problem) -> tuple[Proposal, ...]:
@@ -159,7 +167,7 @@ def from_problem(problem: Problem) -> tuple[Proposal, ...]:
     return ()
 
 
-def of_leaf(scene: Scene, position: int, *, linear: bool) -> list[Proposal]:
+def of_leaf(scene: Scene, position: int, groups: Groups, *, linear: bool) -> list[Proposal]:
     """Everything that explains one gradient."""
     try:
         if not linear:
@@ -169,12 +177,12 @@ def of_leaf(scene: Scene, position: int, *, linear: bool) -> list[Proposal]:
         evidence = Evidence(scene, position)
         if not evidence.wrong:
             return []
-    except ContractError:  # backward raises for other cotangents: nothing can be asked
+    except (ContractError, CutShortError):  # backward raises for other cotangents: nothing can be asked
         return []
-    return next((found for found in stages(evidence) if found), [])
+    return next((found for found in groups(evidence) if found), [])
 
 
-def stages(evidence: Evidence) -> Iterator[list[Proposal]]:
+def from_the_jacobian(evidence: Evidence) -> Iterator[list[Proposal]]:
     """What each group of hypotheses says, the next one asked only where all before it said nothing."""
     yield told_by(FROM_WHAT_IS_KNOWN, evidence)
     yield told_by(BY_ASKING_AGAIN, evidence)
@@ -185,7 +193,13 @@ def stages(evidence: Evidence) -> Iterator[list[Proposal]]:
     yield told_by(ENTRY_BY_ENTRY, evidence)
     for weight, behind in asked(behind_a_layer, evidence):
         yield told_by(BEHIND_A_LAYER, behind, f"of the product with {weight}: ")
-    for hypothesis in AT_OTHER_VALUES:  # each runs the operation many times
+    for weight, hidden in asked(hidden_rows, evidence):
+        yield told_by(BEHIND_A_LAYER, hidden, f"of the product with {weight}: ")
+
+
+def at_other_values(evidence: Evidence) -> Iterator[list[Proposal]]:
+    """What runs the operation many times."""
+    for hypothesis in AT_OTHER_VALUES:
         yield told_by((hypothesis,), evidence)
 
 
@@ -196,9 +210,14 @@ def told_by(hypotheses: tuple[Hypothesis, ...], evidence: Evidence, where: str =
 
 
 def asked(hypothesis: Callable[[Evidence], Iterator[Found]], evidence: Evidence) -> list[Found]:
-    """What a hypothesis says; nothing where the operation raises when it is asked."""
+    """What a hypothesis says; nothing where the operation raises when it is asked, or may not be run again."""
     try:
         with np.errstate(all="ignore"):
             return list(hypothesis(evidence))
-    except (ContractError, np.linalg.LinAlgError, ArithmeticError):  # no value there, no solution, or out of range
+    except (
+        ContractError,
+        CutShortError,
+        np.linalg.LinAlgError,
+        ArithmeticError,
+    ):  # no value there, no solution, or out of range
         return []

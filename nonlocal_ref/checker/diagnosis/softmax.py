@@ -20,7 +20,7 @@ def softmax_jacobian(evidence: Evidence) -> Iterator[Proposal]:
     """Right for cotangents orthogonal to y; or one of the wrong Jacobians, where y is the softmax of this array."""
     yield from log_softmax_jacobian(evidence)
     for axis in softmax_axes(evidence.scene):
-        if evidence.shape == evidence.scene.y.shape:
+        if evidence.shape == evidence.scene.y.shape and sums_to_one(evidence.scene.y, axis):
             yield from wrong_jacobians(evidence, axis)
         yield from right_if_orthogonal(evidence, axis)
 
@@ -121,7 +121,7 @@ def is_weighted_mean(scene: Scene) -> bool:
             shifted = list(scene.values)
             shifted[position] = scene.values[position] + 1.0
             try:
-                moved = scene.call.again(shifted).y_values
+                moved = scene.value(shifted)
             except ContractError:  # no value there
                 continue
             if moved.shape == scene.y.shape and np.allclose(moved - scene.y, 1, rtol=scene.tolerance):

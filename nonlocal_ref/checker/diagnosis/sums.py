@@ -55,6 +55,28 @@ def added_once_each(evidence: Evidence) -> Iterator[Proposal]:
         yield Proposal("missing_sum", told)
 
 
+def one_place_of_several(evidence: Evidence) -> Iterator[Proposal]:
+    """An entry is used at several places along an axis of y, and what one of them gives overwrites the others."""
+    if len(evidence.outputs) < evidence.scene.y.size or not evidence.scene.y.size:
+        return
+    came, right = evidence.given_matrix, evidence.right_matrix
+    tolerance = evidence.scene.tolerance * float(np.max(np.abs(right), initial=0.0))
+    uses, arrived = np.abs(right) > tolerance, np.abs(came) > tolerance
+    if not np.all(np.abs(came - right)[arrived] <= tolerance):
+        return
+    for axis, index in enumerate(np.unravel_index(evidence.outputs, evidence.scene.y.shape)):
+        used_at, arrived_at = (
+            np.stack([np.any(x[index == place], axis=0) for place in range(evidence.scene.y.shape[axis])])
+            for x in (uses, arrived)
+        )
+        one_each = np.all(arrived_at.sum(axis=0) == np.minimum(used_at.sum(axis=0), 1))
+        places = np.any(arrived_at & (used_at.sum(axis=0) > 1), axis=1)  # one alone is a part of the sum, not the last
+        if one_each and np.count_nonzero(places) > 1 and np.all(arrived == (uses & arrived_at[index])):
+            told = f"an entry that is used at several places along axis {axis} of y gets the gradient of one of them"
+            yield Proposal("missing_sum", f"{told}; is it assigned (=) where it must be added (+=)?")
+            return
+
+
 def wrong_shape(scene: Scene, position: int) -> Iterator[Proposal]:
     """A gradient of another shape: whose it is, or what must be done to it."""
     leaf = scene.leaves[position]

@@ -16,6 +16,7 @@ LEAST_POINTS = 6
 NUDGE = 0.25
 MOST_UNKNOWN = 64  # values of an earlier call are looked for in so many unknowns
 MOST_STEPS = 8
+MOST_LINES = 8  # along which that is done
 MOST_SOLVED = 2  # arrays whose values are looked for
 
 
@@ -23,8 +24,7 @@ def right_at_other_values(evidence: Evidence) -> Iterator[Proposal]:
     """It is the measured gradient at other values of one array."""
     scene = evidence.scene
     for name, text, values in replaced(scene):
-        right, came = evidence.right_at(values), evidence.came[:, evidence.few]
-        if np.all(np.isfinite(right)) and evidence.close(right, came, float(np.max(np.abs(evidence.error)))):
+        if evidence.is_gradient_at(values, evidence.came, float(np.max(np.abs(evidence.error)))):
             yield Proposal(name, f"it would be right if {text}")
             return
 
@@ -88,10 +88,14 @@ def another_input_of_the_last_layer(evidence: Evidence) -> Iterator[Proposal]:
     for axis in (0, 1):  # W (out, in) or (in, out)
         if evidence.shape[axis] != channels:
             continue
-        came, right = (
-            np.moveaxis(x.reshape(-1, *evidence.shape), axis + 1, 1)[np.arange(len(index[-1])), index[-1]]
+        whole = [
+            np.moveaxis(x.reshape(-1, *evidence.shape), axis + 1, 1)
             for x in (evidence.given_matrix, evidence.right_matrix)
-        )
+        ]
+        came, right = (x[np.arange(len(index[-1])), index[-1]] for x in whole)
+        elsewhere = np.arange(channels) != index[-1][:, None]
+        if any(np.any(np.abs(x[elsewhere]) > scene.tolerance * np.max(np.abs(x), initial=0.0)) for x in whole):
+            continue  # an output of the last layer gives to its own channel alone
         for name, source in arrays_inside(scene):
             if source.shape == (*lead, evidence.shape[1 - axis]) and source.dtype.kind == "f":
                 rows = source[index[:-1]]
@@ -112,7 +116,7 @@ def all_along(vectors: np.ndarray, rows: np.ndarray, evidence: Evidence) -> bool
 def does_not_see_the_values(evidence: Evidence) -> Iterator[Proposal]:
     """What came does not change with the values of an array, and it is right for other values of it."""
     scene = evidence.scene
-    here = scene.call.gradients(scene.cotangents[0])
+    here = scene.gradients(scene.cotangents[0])
     tried = 0
     for position, leaf in enumerate(scene.leaves):
         if not leaf.floating or not 0 < leaf.values.size <= MOST_UNKNOWN:
@@ -120,12 +124,12 @@ def does_not_see_the_values(evidence: Evidence) -> Iterator[Proposal]:
         values = list(scene.values)
         values[position] = scene.values[position] + NUDGE * leaf.scale * scene.rng.normal(size=leaf.values.shape)
         try:
-            found = scene.call.again(values).gradients(scene.cotangents[0])
+            found = scene.gradients(scene.cotangents[0], values)
         except ContractError:  # no value there
             continue
         if evidence.position not in found or not np.array_equal(found[evidence.position], here[evidence.position]):
             continue
-        if evidence.close(evidence.right_at(values), evidence.right[:, evidence.few]):  # nor must it
+        if evidence.is_gradient_at(values, evidence.right):  # nor must it
             continue
         tried += 1
         if tried > MOST_SOLVED:
@@ -145,17 +149,20 @@ def does_not_see_the_values(evidence: Evidence) -> Iterator[Proposal]:
 def solve_for(evidence: Evidence, position: int) -> np.ndarray | None:
     """Values of one array for which the measured gradient is what came, by Gauss and Newton; None if there are none."""
     scene = evidence.scene
-    few = evidence.entries[evidence.few]
-    came = evidence.given_matrix[:, evidence.few].ravel()
-    values = list(scene.values)
     x = scene.values[position].copy()
     unknown = x.size
-    if came.size < 2 * unknown:
+    rows = len(evidence.outputs)
+    lines = -(-2 * unknown // max(rows, 1))  # twice as many equations as unknowns
+    if min(lines, rows) == 0 or lines > min(MOST_LINES, len(evidence.entries)):
         return None
+    directions = np.zeros((lines, evidence.values.size))
+    directions[:, evidence.entries] = scene.rng.normal(size=(lines, len(evidence.entries)))
+    came = np.concatenate([evidence.given_matrix @ v[evidence.entries] for v in directions])
+    values = list(scene.values)
 
     def gradient(at: np.ndarray) -> np.ndarray:
         values[position] = at
-        return np.asarray(scene.measure(evidence.position, few, values)[evidence.outputs].ravel())
+        return np.concatenate([evidence.right_along(v, values)[evidence.outputs] for v in directions])
 
     step = scene.leaves[position].scale * scene.evaluation.eps ** (1 / 4)
     for _ in range(MOST_STEPS):
@@ -163,7 +170,8 @@ def solve_for(evidence: Evidence, position: int) -> np.ndarray | None:
         if not np.all(np.isfinite(now)):
             return None
         if evidence.close(now, came):
-            return x
+            values[position] = x
+            return x if evidence.is_gradient_at(values, evidence.came) else None
         slopes = []
         for entry in range(unknown):
             v = np.zeros(unknown)

@@ -11,6 +11,7 @@ from nonlocal_ref.checker.diagnosis.evidence import Scene
 from nonlocal_ref.checker.diagnosis.known_operation.mistakes import mistakes
 from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, block
 from nonlocal_ref.checker.evaluation import Evaluation
+from nonlocal_ref.checker.jacobians import Jacobians
 from nonlocal_ref.checker.leaves import read_arguments
 from tests.checker.diagnosis.wrong_operations import attention, first_names, normal
 from tests.helpers import CONFIGS, random_params
@@ -29,7 +30,7 @@ OPERATIONS = {
 
 def scene_of(op, *args):
     call = run(op, read_arguments(op, args, None), read_arguments(op, args, None).values)
-    return Scene(Evaluation(call, np.ones(call.y_values.shape)), {}, 0)
+    return Scene(Jacobians(Evaluation(call, np.ones(call.y_values.shape)), 0), 0)
 
 
 def assert_the_gradients_are_ours(scene):

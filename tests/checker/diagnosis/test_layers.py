@@ -152,3 +152,66 @@ def test_random_gradients_of_a_network_get_no_proposal():
         return lambda i: np.tensordot(i["dy"], normal(4, 3, *dict(zip(NAMES, SQUARE, strict=True))[name].shape), 2)
 
     assert first_names(network(**{name: noise(name) for name in NAMES}), *SQUARE, names=NAMES) == {}
+
+
+def three_ways(spoil, *, channels_first=False):
+    """tanh of a sum of products that mixes the rows of x, so that no equation of ours fits."""
+    m = normal(4, 4)
+
+    def op(x, w1, w2, w3):
+        rows = turned(x) if channels_first else x
+        parts = [m @ rows @ w1, rows @ w2, np.sin(rows @ w3)]
+        y = np.tanh(sum(parts))
+
+        def backward(dy):
+            da = dy * (1 - y * y)
+            d = [m.T @ da, da, da * np.cos(rows @ w3)]
+            dx = spoil(d, [w1, w2, w3])
+            return turned(dx) if channels_first else dx, *(rows.T @ each for each in d)
+
+        return y, backward
+
+    x = normal(3, 4) if channels_first else normal(4, 3)
+    return nl.gradcheck(op, x, *(normal(3, 3, seed=i) for i in range(3)), rng=0)["x"].diagnosis
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("some", [(0, 1), (0, 1, 2)])
+def test_several_weights_that_are_not_transposed_are_named(some, channels_first):
+    def spoil(d, weights):
+        return sum(each @ (w if i in some else w.T) for i, (each, w) in enumerate(zip(d, weights, strict=True)))
+
+    first = three_ways(spoil, channels_first=channels_first)[0]
+    names = ", ".join(f"w{i + 1}" for i in some)
+    assert first == ("permuted", f"{names} must be transposed on the way back")
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_paths_with_a_factor_are_named(channels_first):
+    def spoil(d, weights):
+        return 3 * d[0] @ weights[0].T + 0.5 * d[1] @ weights[1].T + d[2] @ weights[2].T
+
+    first = three_ways(spoil, channels_first=channels_first)[0]
+    told = "the path through w1 comes 3 times, that through w2 comes 0.5 times, the others are right"
+    assert first == ("constant_factor", told)
+
+
+@pytest.mark.parametrize(
+    ("derivative", "name", "told"),
+    [
+        (lambda a, h: 1 - a * a, "stale_value", "of the product with w1: every entry has its own factor"),
+        (lambda a, h: 1 + 0 * a, "missing_term", "of the product with w1: the derivative of tanh is missing"),
+        (lambda a, h: (1 - h * h) * (np.arange(5) + 1), "constant_factor", "along axis 1"),
+    ],
+    ids=["at a", "forgotten", "a factor for each channel"],
+)
+def test_what_is_wrong_behind_a_layer_wider_than_its_input_is_seen_in_its_weight(derivative, name, told):
+    def spoiled_inside(i):
+        return i["dh"] * derivative(i["a"], i["h"])
+
+    spoilt = {"x": lambda i: spoiled_inside(i) @ i["w1"].T, "w1": lambda i: i["x"].T @ spoiled_inside(i)}
+    report = nl.gradcheck(network(**spoilt), *WIDE, rng=0, names=NAMES)
+    for array in ("x", "w1"):
+        first = report[array].diagnosis[0]
+        assert first.name == name
+        assert told in first.text

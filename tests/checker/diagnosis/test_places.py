@@ -137,3 +137,29 @@ def test_a_kernel_that_is_read_backwards_is_permuted():
         return shifted @ w, backward
 
     assert first_names(convolution, normal(2, 6), normal(3)) == {"x": "permuted"}
+
+
+def test_slices_that_stand_in_their_order_are_not_reordered():
+    off = 1 + 1e-6 * np.arange(4)[:, np.newaxis, np.newaxis]
+    names = [proposal.name for proposal in proposals(moved(lambda d: off * d), CUBE)]
+    assert names == ["constant_factor"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "axis"),
+    [
+        (lambda a, w, dy: a @ dy @ w.T, 0),
+        (lambda a, w, dy: a.T @ dy @ w, 1),
+    ],
+    ids=["rows", "columns"],
+)
+def test_a_matrix_that_is_not_transposed_along_one_axis_is_named(spoil, axis):
+    a = normal(4, 4)
+
+    def op(x):
+        w = a + np.eye(4)
+        return a @ x @ w, lambda dy: (spoil(a, w, dy),)
+
+    first = proposals(op, normal(4, 4, seed=1))[0]
+    assert first.name == "permuted"
+    assert f"along axis {axis} it is multiplied by the matrix of the way forth" in first.text

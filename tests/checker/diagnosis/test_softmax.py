@@ -117,3 +117,8 @@ def test_a_softmax_with_a_factor_keeps_its_jacobian():
 def test_the_gradient_of_what_comes_after_the_softmax_is_none():
     op = spoiled(attention, lambda found, dy, y, q, k, v: (*found[:2], 3 * found[2]))
     assert first_names(op, *QKV) == {"args[2]": "constant_factor"}
+
+
+def test_a_function_that_moves_with_its_argument_is_no_softmax():
+    found = proposals(lambda x: (np.round(np.real(x)), lambda dy: (dy,)), normal(3, 4))
+    assert "softmax_jacobian" not in {proposal.name for proposal in found}

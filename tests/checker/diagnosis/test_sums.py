@@ -85,3 +85,23 @@ def test_all_but_the_last_slice_of_a_sum():
         return y, lambda dy: ((dy * (1 - y * y))[:, :, :-1].sum(axis=2), (dy * (1 - y * y)).sum(axis=1))
 
     assert first_names(pairs, normal(2, 5), normal(2, 4)) == {"a": "missing_sum"}
+
+
+def windows(x, spoil=False):
+    """Every window of three squared, summed and mixed; row x_i is in up to three of them."""
+    mix = normal(2, 3)
+
+    def backward(dy):
+        dx = np.zeros_like(x)
+        for k in range(3):
+            part = 2 * x[k : k + len(dy)] * (dy @ mix.T)
+            dx[k : k + len(dy)] = part if spoil else dx[k : k + len(dy)] + part
+        return (dx,)
+
+    return sum(x[k : k + len(x) - 2] ** 2 @ mix for k in range(3)), backward
+
+
+def test_a_window_that_overwrites_the_others_is_a_missing_sum():
+    first = proposals(lambda x: windows(x, spoil=True), normal(7, 2))[0]
+    assert first.name == "missing_sum"
+    assert "gets the gradient of one of them; is it assigned (=) where it must be added (+=)?" in first.text

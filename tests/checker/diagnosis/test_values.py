@@ -109,3 +109,20 @@ def test_an_array_of_one_number_in_a_row_lies_along_everything():
 def test_an_output_read_for_an_input_that_it_is_multiplied_with():
     op = lambda a, b: (a * b, lambda dy: (dy * b, dy * (a * b)))  # noqa: E731
     assert first_names(op, X, normal(3, 4, seed=5)) == {"b": "stale_value"}
+
+
+def test_only_in_the_last_layer_does_another_array_stand_for_its_input():
+    w_o = normal(4, 4, seed=5)
+
+    def op(x, w):
+        p = softmax(x @ w @ x.T)
+
+        def backward(dy):
+            dp = dy @ w_o.T @ x.T
+            ds = p * (dp - np.sum(p * dp, axis=-1, keepdims=True))
+            return 0 * x, x.T @ ds.T @ x
+
+        return p @ x @ w_o, backward
+
+    found = nl.gradcheck(op, normal(5, 4), normal(4, 4), rng=0, names=["x", "w"])["w"].diagnosis
+    assert not any("stands where the input of the layer belongs" in proposal.text for proposal in found)

@@ -8,6 +8,8 @@ from tests.checker.planted import (
     closures,
     dot_and_concatenation,
     layers,
+    multi_head,
+    networks,
     norms,
     our_block,
     recurrent,
@@ -15,7 +17,18 @@ from tests.checker.planted import (
 )
 from tests.checker.planted.held_out import held_out_attention, held_out_blocks, held_out_layers
 
-SHOWN = (attention, dot_and_concatenation, layers, norms, recurrent, closures, user_block, our_block)
+SHOWN = (
+    attention,
+    dot_and_concatenation,
+    layers,
+    norms,
+    recurrent,
+    closures,
+    user_block,
+    our_block,
+    multi_head,
+    networks,
+)
 HIDDEN = (held_out_attention, held_out_layers, held_out_blocks)
 
 PLANTED = tuple(mistake for module in SHOWN for mistake in module.MISTAKES)

@@ -52,7 +52,7 @@ def total(paths: list[Paths], evidence: Evidence) -> np.ndarray | None:
     """The sum of the paths to this array at its measured entries, one row a cotangent."""
     if not paths or evidence.name not in paths[0]:
         return None
-    rows = [sum(found[evidence.name].values()) for found in paths]
-    if any(np.shape(row) != evidence.shape for row in rows):
+    if any(np.shape(path) != evidence.shape for found in paths for path in found[evidence.name].values()):
         return None
-    return np.stack([np.asarray(row).ravel()[evidence.entries] for row in rows])
+    rows = [np.asarray(sum(found[evidence.name].values())) for found in paths]
+    return np.stack([row.ravel()[evidence.entries] for row in rows])

@@ -9,6 +9,7 @@ from nonlocal_ref.checker.diagnosis.known_operation.wrong_pairwise import Wrong
 from nonlocal_ref.checker.report import Cause
 
 LINEAR = ("theta", "phi", "g", "w_z")
+HEADS = ("theta_heads", "phi_heads", "g_heads")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ IN_ONE_PIECE: tuple[tuple[Cause, str, tuple[Wrong, ...]], ...] = (
     ("index_ignored", "relu", (wrong_pairwise.gate_open, wrong_pairwise.gate_turned)),
     ("missing_sum", "pairs", (wrong_pairwise.sums_exchanged, wrong_pairwise.sums_of_one)),
     ("permuted", "split", (wrong_pairwise.halves_exchanged, wrong_pairwise.halves_read_exchanged)),
+    ("permuted", "merge", (wrong_pairwise.heads_split_by_reshape,)),
     ("permuted", "weigh", (wrong_pairwise.dg_not_transposed,)),
     ("stale_value", "weigh", (wrong_pairwise.dg_of_scores, wrong_pairwise.dweights_of_y)),
     (
@@ -95,6 +97,9 @@ def mistakes() -> list[Mistake]:
         for wrong in some:
             found.append(made(name, said(wrong), wrong, *LINEAR))
             found += [made(name, f"{said(wrong)} (in {place})", wrong, place) for place in LINEAR]
+            found.append(made(name, f"{said(wrong)} (in theta, phi and g)", wrong, *LINEAR[:3]))
+    for places in (HEADS, HEADS[:2], *((place,) for place in HEADS)):
+        found.append(made("permuted", said(wrong_pairwise.heads_reshaped), wrong_pairwise.heads_reshaped, *places))
     for told, index in POSITIONS.items():
         text = f"only {told} gives to it; the sum over the others is missing"
         found.append(made("missing_sum", text, wrong_block.one_position(index), *LINEAR))

@@ -37,14 +37,38 @@ def weigh(
     return matmul(weights, g)
 
 
+def split_heads(x: np.ndarray, heads: int) -> tuple[np.ndarray, Backward]:
+    """x (B, N, H D) -> (B H, N, D): the channels in H parts, each a batch element of its own."""
+    b, n, c = x.shape
+
+    def backward(dparts: np.ndarray) -> tuple[np.ndarray]:
+        return (dparts.reshape(b, heads, n, c // heads).transpose(0, 2, 1, 3).reshape(x.shape),)
+
+    return x.reshape(b, n, heads, c // heads).transpose(0, 2, 1, 3).reshape(b * heads, n, c // heads), backward
+
+
+def merge_heads(y: np.ndarray, heads: int) -> tuple[np.ndarray, Backward]:
+    """y (B H, N, E) -> (B, N, H E)."""
+    b, n, e = len(y) // heads, *y.shape[1:]
+
+    def backward(dwhole: np.ndarray) -> tuple[np.ndarray]:
+        return (split_heads(dwhole, heads)[0],)
+
+    return y.reshape(b, heads, n, e).transpose(0, 2, 1, 3).reshape(b, n, heads * e), backward
+
+
 @dataclass(frozen=True)
 class Pieces:
-    """One of each; linear has a name for each of its places."""
+    """One of each; linear and the split into heads have a name for each of their places."""
 
     theta: Piece = linear
     phi: Piece = linear
     g: Piece = linear
     w_z: Piece = linear
+    theta_heads: Piece = split_heads
+    phi_heads: Piece = split_heads
+    g_heads: Piece = split_heads
+    merge: Piece = merge_heads
     product: Piece = scaled_product
     softmax: Piece = softmax
     mean: Piece = mean_over_allowed

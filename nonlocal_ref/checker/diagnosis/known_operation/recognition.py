@@ -1,7 +1,7 @@
 """Whether the operation is one that we know: its value is that of eq. (1), or of the block of eq. (6)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, permutations, product
 from math import prod
@@ -10,11 +10,23 @@ import numpy as np
 
 from nonlocal_ref.checker.diagnosis.constants import Constants
 from nonlocal_ref.checker.diagnosis.known_operation.mistakes import Mistake, mistakes
-from nonlocal_ref.checker.diagnosis.known_operation.pieces import RIGHT, Kernel, Paths, Piece, Pieces, block, operation
+from nonlocal_ref.checker.diagnosis.known_operation.pieces import (
+    RIGHT,
+    Kernel,
+    Paths,
+    Piece,
+    Pieces,
+    block,
+    merge_heads,
+    operation,
+    split_heads,
+    weights_of,
+)
 from nonlocal_ref.checker.leaves import Leaf, Values
 from nonlocal_ref.params import BlockConfig, param_shapes
 
 NEAR = 1e-8
+HEADS = (2, 3, 4, 8)
 Run = Callable[[Pieces], tuple[np.ndarray, Callable[[np.ndarray], Paths]]]
 Known = tuple[Run, float | None, list[str], list[str]]  # with its scale, what that goes to, what has positions
 
@@ -147,15 +159,17 @@ class Roles:
     w_f: str | None = None
     w_z: Source | None = None  # what it is applied to has no name
     residual: bool = False
+    heads: int = 1
 
 
 def _operations(arrays: dict[str, np.ndarray], y: np.ndarray, constants: Constants) -> Iterator[Known]:
     """Eq. (1), or f / C(x) alone, on the arrays in every order that their shapes allow."""
+    values = Parts(arrays)
     for roles in _roles(arrays):
         theta, phi, g = roles.theta, roles.phi, roles.g
         try:
-            first, second = (_embedded(source, arrays) for source in (theta, phi))
-            third = None if g is None else _embedded(g, arrays)
+            first, second = (values.of(source) for source in (theta, phi))
+            third = None if g is None else values.of(g)
         except ValueError:  # a weight that does not fit
             continue
         if (
@@ -166,8 +180,12 @@ def _operations(arrays: dict[str, np.ndarray], y: np.ndarray, constants: Constan
             continue
         if third is not None and third.shape[:-1] != second.shape[:-1]:
             continue
+        if any(x is not None and x.shape[-1] % roles.heads for x in (first, third)):
+            continue
         pairs = (*first.shape[:-1], second.shape[-2])
-        for kernel in _kernels(first, second, third, y, constants, pairs, concatenated=roles.w_f is not None):
+        for kernel in _kernels(first, second, third, y, constants, pairs, roles):
+            if not values.may_give(y, roles, kernel):
+                continue
             ends = {source.weight or source.array for source in (theta, phi)}
             through = set() if g is None else {g.weight or g.array}
             positions = [source.array for source in (theta, phi, g) if source is not None]
@@ -190,6 +208,7 @@ def _roles(arrays: dict[str, np.ndarray]) -> Iterator[Roles]:
             case [two, three, four] if arrays[four.array].ndim == 1:
                 yield Roles(one, two, three, w_f=four.array)
     yield from _own_blocks(arrays)
+    yield from _shared_embeddings(arrays)
 
 
 def _own_blocks(arrays: dict[str, np.ndarray]) -> Iterator[Roles]:
@@ -211,16 +230,83 @@ def _own_blocks(arrays: dict[str, np.ndarray]) -> Iterator[Roles]:
             if len(biases) == 1:
                 sources[-1] = Source(x, ordered[-1], turned, biases[0])
             theta, phi, g, *w_z = sources
-            yield Roles(theta, phi, g, w_z=w_z[0] if w_z else None, residual=residual)
+            whole = Roles(theta, phi, g, w_z=w_z[0] if w_z else None, residual=residual)
+            yield whole
+            width = arrays[ordered[0]].shape[int(turned)]
+            yield from (replace(whole, heads=heads) for heads in HEADS if heads < width and width % heads == 0)
 
 
-def _embedded(source: Source, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    x = arrays[source.array]
-    if source.weight is None:
-        return x
-    weight = arrays[source.weight]
-    bias = 0.0 if source.bias is None else arrays[source.bias]
-    return np.asarray(x @ (weight if source.inputs_first else weight.T) + bias)
+def _shared_embeddings(arrays: dict[str, np.ndarray]) -> Iterator[Roles]:
+    """x and two or three matrices, each stored in its own way: theta and phi have the same one."""
+    if any(x.ndim < 2 for x in arrays.values()) or not 3 <= len(arrays) <= 4:
+        return
+    for x, *matrices in permutations(arrays):
+        if any(arrays[name].ndim != 2 for name in matrices):
+            continue
+        for turned in product((False, True), repeat=len(matrices)):
+            theta, g, *w_z = (Source(x, name, first) for name, first in zip(matrices, turned, strict=True))
+            for residual in (False, True):
+                yield Roles(theta, theta, g, w_z=w_z[0] if w_z else None, residual=residual)
+
+
+class Parts:
+    """What the values of many readings have in common, each computed once."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        self.arrays = arrays
+        self._embedded: dict[Source, np.ndarray] = {}
+        self._weights: dict[tuple[Source, Source, int, str, float | None, bytes | None], np.ndarray] = {}
+
+    def of(self, source: Source) -> np.ndarray:
+        """W x + b, or x."""
+        if source not in self._embedded:
+            self._embedded[source] = self.applied(source, self.arrays[source.array])
+        return self._embedded[source]
+
+    def applied(self, source: Source, x: np.ndarray) -> np.ndarray:
+        """W x + b for another x."""
+        if source.weight is None:
+            return x
+        weight = self.arrays[source.weight]
+        bias = 0.0 if source.bias is None else self.arrays[source.bias]
+        return np.asarray(x @ (weight if source.inputs_first else weight.T) + bias)
+
+    def may_give(self, y: np.ndarray, roles: Roles, kernel: Kernel) -> bool:
+        """Whether y is near what this reading gives, for those with a weight; the others are few."""
+        if roles.g is None or roles.theta.weight is None or roles.w_f is not None:
+            return True
+        g, heads = self.of(roles.g), roles.heads
+        key = (
+            roles.theta,
+            roles.phi,
+            heads,
+            kernel.variant,
+            kernel.scale,
+            None if kernel.mask is None else kernel.mask.tobytes(),
+        )
+        if key not in self._weights:
+            first, second = (self.split(source, heads) for source in (roles.theta, roles.phi))
+            self._weights[key] = weights_of(RIGHT, kernel, first, second, None)[0]
+        parts = self._weights[key] @ self.split(roles.g, heads)
+        merged = parts if heads == 1 else merge_heads(parts, heads)[0]
+        whole = merged.reshape(*self.of(roles.theta).shape[:-1], g.shape[-1])
+        try:
+            out = whole if roles.w_z is None else self.applied(roles.w_z, whole)
+            found = out + self.arrays[roles.theta.array] if roles.residual else out
+        except ValueError:  # a weight that does not fit
+            return False
+        return found.shape == y.shape and bool(np.allclose(found, y, rtol=1e-6, atol=1e-6 * np.max(np.abs(y))))
+
+    def split(self, source: Source, heads: int) -> np.ndarray:
+        """Leading axes as one, the heads among them."""
+        x = self.of(source)
+        flat = x.reshape(prod(x.shape[:-2]), *x.shape[-2:])
+        return flat if heads == 1 else split_heads(flat, heads)[0]
+
+
+def _for_each_head(mask: np.ndarray, heads: int) -> np.ndarray:
+    """A mask (..., N, M) with one leading axis, which counts the heads."""
+    return np.repeat(mask.reshape(-1, *mask.shape[-2:]), heads, axis=0)
 
 
 def _kernels(
@@ -230,27 +316,27 @@ def _kernels(
     y: np.ndarray,
     constants: Constants,
     pairs: tuple[int, ...],
-    *,
-    concatenated: bool,
+    roles: Roles,
 ) -> Iterator[Kernel]:
     """The kernels that may be meant: every known mask and scale."""
     masks: list[np.ndarray | None] = [None]
     for mask in constants.masks:
         try:
-            masks.append(np.broadcast_to(mask, pairs).reshape(-1, *pairs[-2:]))
+            masks.append(_for_each_head(np.broadcast_to(mask, pairs), roles.heads))
         except ValueError:  # not a mask of pairs
             continue
     if pairs[-1] == pairs[-2]:
-        masks.append(np.broadcast_to(np.tril(np.ones(pairs[-2:], dtype=np.bool_)), pairs).reshape(-1, *pairs[-2:]))
-    depth = theta.shape[-1]
+        causal = np.tril(np.ones(pairs[-2:], dtype=np.bool_))
+        masks.append(_for_each_head(np.broadcast_to(causal, pairs), roles.heads))
+    depth = theta.shape[-1] // roles.heads
     scales = [None, depth**-0.5, 1 / depth, *(value for value in constants.numbers.values() if value not in {0, 1})]
     for mask in reversed(masks):
-        if concatenated:
+        if roles.w_f is not None:
             yield Kernel("concatenation", None, mask)
             continue
         yield from (Kernel("gaussian", scale, mask) for scale in scales)
         yield Kernel("dot_product", None, mask)
-    if not concatenated:
+    if roles.w_f is None and roles.heads == 1 and roles.w_z is None and not roles.residual:
         scores = theta @ np.swapaxes(phi, -1, -2)
         plain = scores if g is None else scores @ g
         if plain.shape == y.shape and np.any(plain):
@@ -264,18 +350,21 @@ def _operation_run(roles: Roles, kernel: Kernel, arrays: dict[str, np.ndarray]) 
     """Eq. (1) on these arrays; leading axes count as batch."""
 
     def run(pieces: Pieces) -> tuple[np.ndarray, Callable[[np.ndarray], Paths]]:
-        flat, backwards = {}, {}
+        flat, backwards, heads_backwards = {}, {}, {}
         sources = {name: getattr(roles, name) for name in ("theta", "phi", "g") if getattr(roles, name) is not None}
         for name, source in sources.items():
             x = arrays[source.array]
             value, backwards[name] = _embed(getattr(pieces, name), source, x, arrays)
             flat[name] = value.reshape(prod(x.shape[:-2]), *value.shape[-2:])
+            if roles.heads > 1:
+                flat[name], heads_backwards[name] = getattr(pieces, f"{name}_heads")(flat[name], roles.heads)
         w_f = None if roles.w_f is None else arrays[roles.w_f]
         y, operation_backward = operation(pieces, kernel, flat["theta"], flat["phi"], flat.get("g"), w_f)
         lead = arrays[roles.theta.array].shape[:-2]
-        out, project_backward = y, None
+        merged, merge_backward = (y, None) if roles.heads == 1 else pieces.merge(y, roles.heads)
+        out, project_backward = merged, None
         if roles.w_z is not None:
-            out, project_backward = _embed(pieces.w_z, roles.w_z, y, arrays)
+            out, project_backward = _embed(pieces.w_z, roles.w_z, merged, arrays)
         shaped = out.reshape(*lead, *out.shape[-2:])
         whole = shaped + arrays[roles.theta.array] if roles.residual else shaped
 
@@ -285,11 +374,14 @@ def _operation_run(roles: Roles, kernel: Kernel, arrays: dict[str, np.ndarray]) 
             if project_backward is not None:
                 dout, dparams = project_backward(dout)
                 found |= {array: {"": part} for array, part in dparams.items()}
+            if merge_backward is not None:
+                (dout,) = merge_backward(dout)
             gradients = operation_backward(dout)
             if roles.residual:
                 found.setdefault(roles.theta.array, {})["residual"] = u
             for name, source in sources.items():
-                dx, dparams = backwards[name](gradients[name])
+                (dpart,) = heads_backwards[name](gradients[name]) if heads_backwards else (gradients[name],)
+                dx, dparams = backwards[name](dpart)
                 for array, part in ((source.array, dx), *dparams.items()):
                     found.setdefault(array, {})[name] = part
             if roles.w_f is not None:

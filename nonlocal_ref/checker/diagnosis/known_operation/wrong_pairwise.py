@@ -106,6 +106,16 @@ def mask_not_in_the_count(right: Any, dweights: np.ndarray, f: np.ndarray, mask:
     return ((dweights if mask is None else np.where(mask, dweights, 0.0)) / f.shape[-1],)
 
 
+def heads_reshaped(right: Any, dparts: np.ndarray, x: np.ndarray, heads: int) -> tuple[Any, ...]:
+    """the heads are merged by a reshape alone; their axis must be moved first."""
+    return (dparts.reshape(x.shape),)
+
+
+def heads_split_by_reshape(right: Any, dwhole: np.ndarray, y: np.ndarray, heads: int) -> tuple[Any, ...]:
+    """dy is split into heads by a reshape alone; their axis must be moved as well."""
+    return (dwhole.reshape(y.shape),)
+
+
 def gate_open(right: Any, dy: np.ndarray, x: np.ndarray) -> tuple[Any, ...]:
     """the ReLU is open everywhere on the way back."""
     return (dy,)
