@@ -155,7 +155,8 @@ class Measurement:
         if differenced is None:
             return None
         contradicted = differenced.tells and not believed(differenced)  # by both, then
-        if stepped.agrees(differenced, self.rtol) and (contradicted or believed(stepped) or self.holds_elsewhere(v)):
+        told = contradicted or believed(stepped) or not self.closely
+        if stepped.agrees(differenced, self.rtol) and (told or self.holds_elsewhere(v)):
             self.confirmed = True
             return stepped._replace(noise=stepped.noise + differenced.noise, seen=stepped.noise)
         self.notes.append("complex step and central difference disagree (not holomorphic); the difference decides")
