@@ -1,6 +1,6 @@
 """What is compared: variants, sizes, and the numbers that go in, the same for every backend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from nonlocal_ref.pairwise import SOFTMAX_VARIANTS
 
 CHANNELS = 64  # D and E where a size names N alone
 SIZES = {  # whether there is a GPU, whether it must be quick -> N
-    (False, False): (256, 1024),
+    (False, False): (128, 512),
     (False, True): (128,),
     (True, False): (256, 1024, 4096, 16384),
     (True, True): (256, 2048),
@@ -146,6 +146,18 @@ def off_the_kink(vectors: np.ndarray, weight: np.ndarray, offset: float) -> np.n
     moved = np.array(vectors)
     moved[..., pivot] += ((np.floor(values / STEP) + offset) * STEP - values) / weight[pivot]
     return in_float32(moved)
+
+
+def check_sizes(sizes: Any) -> list[Size]:
+    """Each once, however it was written; what is no list of sizes is refused."""
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
+        msg = f"sizes must be a list of N or (B, N, M, D, E), got {sizes!r}"
+        raise ValueError(msg)
+    found = list(dict.fromkeys(Size.parse(size) for size in sizes))
+    if not found:
+        msg = "sizes must be a list of at least one size, got none"
+        raise ValueError(msg)
+    return found
 
 
 def check_request(name: str, words: Any, choices: Sequence[str] = ()) -> list[str]:
