@@ -12,6 +12,7 @@ does not cover.
 """
 
 import importlib
+import os
 from functools import cache
 from typing import Any
 
@@ -142,7 +143,9 @@ def load_backend(name: str) -> tuple[Any, Any]:
         xp.asarray(0.0, dtype=xp.float32, device=place)  # array-api-compat's zeros overlooks CuPy's device
     except Exception as error:  # every library has its own error for a device that is not there
         what = f"no device {where!r} here" if where else "no device here that it can use"
-        msg = f"backend {library!r} has {what}: {error}"
+        wish = os.environ.get("JAX_PLATFORMS") if library == "jax" else None
+        what += f" (JAX_PLATFORMS={wish})" if wish else ""
+        msg = f"backend {library!r} has {what}: {_first_line(error)}"
         raise BackendUnavailableError(msg) from error
     return xp, place
 
@@ -152,9 +155,14 @@ def _why_not_imported(library: str, error: Exception) -> str:
     install = _INSTALL.get(library, library)
     if isinstance(error, ModuleNotFoundError) and error.name in (library, _NAMESPACES[library], None):
         return f"backend {library!r} is not installed ({error}); install it with: {install}"
+    broken = f"backend {library!r} is installed, but cannot be imported ({_first_line(error)})"
+    return f"{broken}; install one that fits: {install}"
+
+
+def _first_line(error: Exception) -> str:
+    """The kind of an error, and the first line of what it says, if it says anything."""
     said = (str(error).strip().splitlines() or [""])[0]
-    why = f"{type(error).__name__}: {said}".removesuffix(": ")
-    return f"backend {library!r} is installed, but cannot be imported ({why}); install one that fits: {install}"
+    return f"{type(error).__name__}: {said}".removesuffix(": ")
 
 
 def _find_device(library: str, xp: Any, where: str) -> Any:

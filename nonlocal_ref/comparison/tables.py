@@ -11,7 +11,7 @@ def opening(report: Entry) -> list[str]:
     return [
         *([] if gpu["found"] else [f"No GPU found: {gpu['reason']}."]),
         str(report["headline"]),
-        *(f"Left out: {entry['backend']}, for {entry['reason']}." for entry in report.get("left_out", [])),
+        *(f"Left out: {entry['reason']}." for entry in report.get("left_out", [])),
     ]
 
 
