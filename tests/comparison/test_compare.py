@@ -10,6 +10,7 @@ import pytest
 import nonlocal_ref as nl
 from nonlocal_ref.backend import load_backend
 from nonlocal_ref.comparison import (
+    cases,
     compare,
     comparing,
     cost_tables,
@@ -72,6 +73,15 @@ def test_a_wrong_number_fails_its_row_and_the_report(monkeypatch):
     assert one_row(report, stage="dphi")["pass"] is False
     assert not report["ok"]
     assert report["headline"].startswith("NOT the same numbers: 3 of 5 rows fail, first at numpy dot_product dtheta")
+
+
+def test_a_sample_of_queries_is_judged_as_all_of_them_are(monkeypatch):
+    monkeypatch.setattr(cases, "CHECKED_PAIRS", 3 * SIZE[0] * SIZE[2])
+    report = compare(sizes=[SIZE], backends=["numpy"], quick=True)
+    assert report["ok"], report["headline"]
+    right = Subject.both
+    monkeypatch.setattr(Subject, "both", lambda self: tuple(1.001 * x for x in right(self)))
+    assert not compare(["dot_product"], [SIZE], ["float32"], ["numpy"], quick=True)["ok"]
 
 
 def test_nan_is_no_number_and_fails(monkeypatch):
@@ -370,7 +380,7 @@ def test_a_library_that_cannot_be_used_is_left_out_and_the_report_says_why(every
     (left_out,) = report["left_out"]
     assert left_out["backend"].startswith(library)
     assert left_out["reason"].endswith("cannot be imported (OSError: libcudnn.so.9)")
-    assert f"Left out: {left_out['backend']}, for backend '{library}' is installed, but" in to_terminal(report)
+    assert f"Left out: backend '{library}' is installed, but" in to_terminal(report)
     assert 'class="lead part"' in to_html(report)
     with pytest.raises(nl.BackendUnavailableError, match="cannot be imported"):
         Comparison(["dot_product"], [4], ["float32"], [library])
