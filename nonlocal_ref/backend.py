@@ -12,6 +12,7 @@ does not cover.
 """
 
 import importlib
+import os
 from functools import cache
 from typing import Any
 
@@ -121,7 +122,7 @@ def load_backend(name: str) -> tuple[Any, Any]:
     ValueError
         If there is no such backend.
     BackendUnavailableError
-        If it is not installed, or has no device here; the message has the line that installs it.
+        If it is not installed, cannot be imported, or has no device here; the message has the line that installs it.
     """
     library, _, where = name.partition(":")
     if library not in BACKENDS:
@@ -129,9 +130,8 @@ def load_backend(name: str) -> tuple[Any, Any]:
         raise ValueError(msg)
     try:
         xp = importlib.import_module(_NAMESPACES[library])
-    except ImportError as error:
-        msg = f"backend {library!r} is not installed ({error}); install it with: {_INSTALL.get(library, library)}"
-        raise BackendUnavailableError(msg) from error
+    except Exception as error:  # a library that is there and does not fit the system fails in many ways
+        raise BackendUnavailableError(_why_not_imported(library, error)) from error
     if library == "cupy" and not xp.cuda.is_available():  # importing CuPy succeeds without a GPU
         msg = (
             "backend 'cupy' is installed, but no CUDA device is available; it needs an NVIDIA GPU with a driver, and "
@@ -142,9 +142,27 @@ def load_backend(name: str) -> tuple[Any, Any]:
         place = _find_device(library, xp, where)
         xp.asarray(0.0, dtype=xp.float32, device=place)  # array-api-compat's zeros overlooks CuPy's device
     except Exception as error:  # every library has its own error for a device that is not there
-        msg = f"backend {library!r} has no device {where!r} here: {error}"
+        what = f"no device {where!r} here" if where else "no device here that it can use"
+        wish = os.environ.get("JAX_PLATFORMS") if library == "jax" else None
+        what += f" (JAX_PLATFORMS={wish})" if wish else ""
+        msg = f"backend {library!r} has {what}: {_first_line(error)}"
         raise BackendUnavailableError(msg) from error
     return xp, place
+
+
+def _why_not_imported(library: str, error: Exception) -> str:
+    """Not installed, or installed and broken: what helps is not the same."""
+    install = _INSTALL.get(library, library)
+    if isinstance(error, ModuleNotFoundError) and error.name in (library, _NAMESPACES[library], None):
+        return f"backend {library!r} is not installed ({error}); install it with: {install}"
+    broken = f"backend {library!r} is installed, but cannot be imported ({_first_line(error)})"
+    return f"{broken}; install one that fits: {install}"
+
+
+def _first_line(error: Exception) -> str:
+    """The kind of an error, and the first line of what it says, if it says anything."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {said}".removesuffix(": ")
 
 
 def _find_device(library: str, xp: Any, where: str) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
+from nonlocal_ref import backend
 from nonlocal_ref.backend import (
     BACKENDS,
     add_at,
@@ -248,6 +249,37 @@ def test_a_library_that_is_not_installed_is_refused_with_the_line_that_installs_
         monkeypatch.setitem(sys.modules, module, None)  # None: importing it is an ImportError
     with pytest.raises(nl.BackendUnavailableError, match=f"backend '{library}' is not installed .*{line}"):
         nl.to_backend(normal(rng, 3), library)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError("libcudnn.so.9: cannot open\nmore"), r"\(OSError: libcudnn.so.9: cannot open\)"),
+        (ImportError("undefined symbol"), r"\(ImportError: undefined symbol\)"),
+        (ModuleNotFoundError("No module named 'sympy'", name="sympy"), "ModuleNotFoundError: No module named 'sympy'"),
+        (RuntimeError("jaxlib is newer than jax"), "RuntimeError: jaxlib is newer than jax"),
+    ],
+)
+def test_a_library_that_is_broken_is_not_said_to_be_missing(error, why, monkeypatch):
+    def broken(name):
+        raise error
+
+    monkeypatch.setattr(backend.importlib, "import_module", broken)
+    with pytest.raises(nl.BackendUnavailableError, match=f"'torch' is installed, but cannot be imported .*{why}"):
+        load_backend("torch")
+
+
+def test_a_library_without_a_device_it_can_use_is_refused(monkeypatch):
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+
+    def refuses(*words, **options):
+        raise AssertionError  # which says nothing, as JAX's own
+
+    monkeypatch.setattr(jax.numpy, "asarray", refuses)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    what = r"has no device here that it can use \(JAX_PLATFORMS=cuda\): AssertionError$"
+    with pytest.raises(nl.BackendUnavailableError, match=what):
+        load_backend("jax")
 
 
 def test_cupy_without_a_gpu_is_refused(rng, monkeypatch):

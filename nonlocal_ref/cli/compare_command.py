@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nonlocal_ref as nl
+from nonlocal_ref.backend import BackendUnavailableError
 from nonlocal_ref.cli.output_files import check_file, write_files
 from nonlocal_ref.cli.printing import show
 from nonlocal_ref.cli.progress import Tick, optional_bar
@@ -57,7 +58,7 @@ def add_compare(commands: Any) -> None:
         help="numpy, cupy, torch, jax, array_api_strict, with :device where one is chosen, as cupy:1 or torch:cuda",
     )
     parser.add_argument("--direction", nargs="+", choices=("forward", "both"), help="what is timed (default: each)")
-    parser.add_argument("--seed", type=int, default=0, help="of the numbers that go in (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of the numbers that go in (default: 0)")
     for option, what in FILES.items():
         parser.add_argument(f"--{option}", metavar="FILE", type=Path, help=f"write the report: {what}")
     parser.add_argument(
@@ -81,6 +82,7 @@ def add_compare(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print, write; an interruption writes what there is."""
+    from nonlocal_ref.comparison import interruption
     from nonlocal_ref.comparison.comparing import Comparison
     from nonlocal_ref.comparison.interruption import remembered
     from nonlocal_ref.comparison.terminal import paragraph, to_terminal
@@ -90,28 +92,31 @@ def run(args: argparse.Namespace) -> int:
         check_alone(args)
         return show_differences(*args.diff)
     check_files(args)
-    if args.require_gpu and not (gpu := find_gpu()):
-        show(paragraph(f"No GPU found: {gpu.reason}.", terminal_width()))
-        return NO_GPU
     if args.seconds is not None and not args.seconds > 0:
         fail("compare", f"argument --seconds: must be more than 0, got {args.seconds:g}")
     no_wish = args.sizes is None and args.backends is None
     try:
-        comparison = Comparison(
-            *(args.variants, args.sizes, args.dtype, args.backends, args.direction),
-            quick=args.quick,
-            seed=args.seed,
-            command=["nonlocal-ref", *command_line()],
-        )
+        with remembered():  # libraries are imported here, which takes a while
+            comparison = Comparison(
+                *(args.variants, args.sizes, args.dtype, args.backends, args.direction),
+                quick=args.quick,
+                seed=args.seed or 0,
+                command=["nonlocal-ref", *command_line()],
+            )
+            interruption.check()
     except (TypeError, ValueError) as error:
+        if args.require_gpu and isinstance(error, BackendUnavailableError) and not (gpu := find_gpu()):
+            show(paragraph(f"No GPU found: {gpu.reason}; {error}.", terminal_width()))
+            return NO_GPU
         fail("compare", str(error), error)
     comparison.seconds = SECONDS[bool(comparison.gpu)] if no_wish and args.seconds is None else args.seconds
     gpus = [backend.name for backend in comparison.backends if backend.on_gpu]
-    if args.require_gpu and not gpus:
-        show(f"No GPU asked for: --require-gpu, and --backends names none ({', '.join(args.backends)}).")
-        return NO_GPU
     if not comparison.gpu:
         show(paragraph(f"No GPU found: {comparison.gpu.reason}.", terminal_width()))
+    elif args.require_gpu and not gpus:
+        show(f"No GPU asked for: --require-gpu, and --backends names none ({', '.join(args.backends)}).")
+    if args.require_gpu and not gpus:
+        return NO_GPU
     try:
         with remembered(), optional_bar("compare") as tick:
             comparison.run(keeping(args.json, comparison, tick))
@@ -151,7 +156,8 @@ def check_alone(args: argparse.Namespace) -> None:
         "quick",
         "require_gpu",
     ):
-        if getattr(args, option):
+        wish = getattr(args, option)
+        if wish is not None and wish is not False:  # 0 is a wish
             name = option.replace("_", "-")
             fail(
                 "compare",
@@ -207,10 +213,23 @@ def write_report(args: argparse.Namespace, report: dict[str, Any]) -> Lines:
             except UsageError as error:
                 lines.troubles.append(str(error).partition("error: ")[2])
     if lines.troubles:
-        with tempfile.NamedTemporaryFile("w", prefix="nonlocal-ref-compare-", suffix=".json", delete=False) as file:
-            file.write(to_json(report))
-        lines.troubles.append(f"the report is kept in {file.name}")
+        lines.troubles.append(kept_elsewhere(to_json(report)))
     return lines
+
+
+def kept_elsewhere(text: str) -> str:
+    """The report in the folder for temporary files, in words; where that is full as well there is what is printed."""
+    place = None
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="nonlocal-ref-compare-", suffix=".json", delete=False) as file:
+            place = Path(file.name)
+            file.write(text)
+    except OSError as error:
+        with suppress(OSError):
+            if place is not None:
+                place.unlink()
+        return f"nor can the report be kept elsewhere: {error.strerror}; what is printed has its tables"
+    return f"the report is kept in {place}"
 
 
 def show_differences(*files: Path) -> int:

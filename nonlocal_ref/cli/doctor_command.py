@@ -19,7 +19,7 @@ def add_doctor(commands: Any) -> None:
         description=DESCRIPTION,
     )
     parser.add_argument(
-        "--deep", action="store_true", help="also measure whether OpenBLAS picked the right kernels (several seconds)"
+        "--deep", action="store_true", help="also measure whether OpenBLAS picked the right kernels (up to ten seconds)"
     )
     parser.set_defaults(run=run)
 

@@ -8,8 +8,8 @@ from typing import Any
 import nonlocal_ref as nl
 from nonlocal_ref.arguments import check_integer
 from nonlocal_ref.comparison import interruption
-from nonlocal_ref.comparison.cases import DIRECTIONS, DTYPES, SIZES, Case, Size, check_request
-from nonlocal_ref.comparison.devices import Backend, default_names
+from nonlocal_ref.comparison.cases import DIRECTIONS, DTYPES, SIZES, Case, Size, check_request, check_sizes
+from nonlocal_ref.comparison.devices import Backend, LeftOut, default_backends, gpu_of
 from nonlocal_ref.comparison.environment import describe_environment
 from nonlocal_ref.comparison.headline import headline, wins
 from nonlocal_ref.comparison.judging import RULE
@@ -55,27 +55,36 @@ class Comparison:
         self.directions = check_request("directions", directions, DIRECTIONS)
         check_integer("seed", seed, least=0)
         self.seconds, self.started = seconds, time.perf_counter()  # begin no more cases after so many seconds
-        self.gpu = find_gpu()
-        wanted = SIZES[bool(self.gpu), quick] if sizes is None else sizes
-        self.sizes = list(dict.fromkeys(Size.parse(size) for size in wanted))  # each once, however it was written
-        if not self.sizes:
-            msg = "sizes must be a list of at least one size, got none"
-            raise ValueError(msg)
-        chosen = default_names(self.gpu) if backends is None else check_request("backends", backends)
-        self.backends = [Backend(name) for name in chosen]
+        with_cupy = find_gpu()
+        left_out: list[LeftOut] = []
+        if backends is None:
+            self.backends, left_out = default_backends(with_cupy)
+        else:
+            self.backends = [Backend(name) for name in check_request("backends", backends)]
+        self.left_out = [entry._asdict() for entry in left_out]
+        self.gpu = gpu_of(self.backends, with_cupy)
+        self.sizes = check_sizes(SIZES[bool(self.gpu), quick] if sizes is None else sizes)
+        self.smallest = min(self.sizes, key=Size.pairs)
+        self.no_wish = backends is None and sizes is None  # the time is limited: what says nothing new is left away
         self.patient = backends is not None  # JAX compiles every step anew for every size: only where it was asked for
         self.budget, self.quick, self.seed = BUDGET[quick], quick, seed
         self.environment = describe_environment(self.gpu, list(command))
         self.devices = {backend.name: backend.device_name() for backend in self.backends}
         self.found = Found([], [], [])
         self.ceilings: list[dict[str, Any]] = []
-        self.tf32: dict[str, Any] = {"rows": [], "speed": [], "reason": "not measured: no GPU"}
+        self.on_cupy = [backend.name for backend in self.backends if backend.library == "cupy"]
+        self.tf32: dict[str, Any] = {"rows": [], "speed": [], "reason": self.without_tf32()}
         self.complete = False
 
     def run(self, tick: Tick = lambda done, total: None) -> "Comparison":
         """Everything that was asked for; a case that fails becomes a row that says so."""
         steps = self.steps()
-        last = list(product((backend for backend in self.backends if backend.keeps_time), self.dtypes))
+        tried = {(backend.name, dtype) for _, backend, dtype in steps}
+        last = [
+            (backend, dtype)
+            for backend, dtype in product(self.backends, self.dtypes)
+            if backend.keeps_time and (backend.name, dtype) in tried
+        ]
         total = len(steps) + len(last) + 1
         stop = None if self.seconds is None else self.started + self.seconds
         keys = [f"{case.kind} {case.size}" for case, _, _ in steps]  # the two softmax variants share their oracle
@@ -99,12 +108,19 @@ class Comparison:
             self.ceilings.append(ceilings_of(backend, dtype))
         tick(total - 1, total)
         interruption.check()
-        on_gpu = [backend.name for backend in self.backends if backend.library == "cupy"]
-        if on_gpu and "float32" in self.dtypes:
-            self.tf32 = self.with_tf32(on_gpu[0])
+        if self.on_cupy and "float32" in self.dtypes:
+            self.tf32 = self.with_tf32(self.on_cupy[0])
         self.complete = True
         tick(total, total)
         return self
+
+    def without_tf32(self) -> str:
+        """Why there is nothing with TF32, until there is."""
+        if not self.on_cupy:
+            return "not measured: it is a setting of CuPy, which is not compared here"
+        if "float32" not in self.dtypes:
+            return "not measured: no float32 was asked for"
+        return "not measured: the run ended before"
 
     def with_tf32(self, backend: str) -> dict[str, Any]:
         """The float32 rows once more; where the time is limited, in half of it at most."""
@@ -114,24 +130,39 @@ class Comparison:
         return measure_with_tf32(self.variants, self.sizes, self.seed, backend, seconds)
 
     def steps(self) -> list[tuple[Case, Backend, str]]:
-        """Every case on every backend in every dtype; last what the time may run out for."""
+        """Every case on every backend in every dtype; last what the time may run out for.
+
+        Where nothing was wished for, JAX runs the smallest size in one dtype; and without a GPU so does the second
+        softmax, the same function once more, at the smallest size alone.
+        """
         of_kind: dict[str, str] = {}
         for variant in reversed(self.variants):
-            of_kind[Case(variant, self.sizes[0]).kind] = variant  # the first of its kind stays
+            of_kind[Case(variant, self.smallest).kind] = variant  # the first of its kind stays
         cases = [Case(variant, size) for size in self.sizes for variant in self.variants]
-        steps = [
-            (case, backend, dtype)
-            for case, backend, dtype in product(cases, self.backends, self.dtypes)
-            if self.patient or backend.library != "jax" or case.size == min(self.sizes, key=Size.pairs)
-        ]
 
-        def lateness(step: tuple[Case, Backend, str]) -> tuple[bool, bool, bool]:
-            """The second softmax is the same function once more; JAX compiles, many seconds for the sorted form."""
-            case, backend, _ = step
+        def is_first(case: Case, dtype: str) -> bool:
+            return case.size == self.smallest and dtype == self.dtypes[0]
+
+        def is_repeat(case: Case) -> bool:
+            return of_kind[case.kind] != case.variant
+
+        def is_wanted(case: Case, backend: Backend, dtype: str) -> bool:
+            if self.no_wish and not self.gpu and is_repeat(case) and case.size != self.smallest:
+                return False
+            if backend.library != "jax" or self.patient:
+                return True
+            return is_first(case, dtype) if self.no_wish else case.size == self.smallest
+
+        def lateness(step: tuple[Case, Backend, str]) -> tuple[bool, ...]:
+            """First every variant on every backend once; late the second softmax, and what compiles."""
+            case, backend, dtype = step
             compiles = backend.library == "jax"
-            return of_kind[case.kind] != case.variant, compiles, compiles and case.variant == "concatenation"
+            sorts = compiles and case.variant == "concatenation"  # many seconds
+            if is_first(case, dtype):
+                return (False, sorts, compiles, is_repeat(case))
+            return (True, is_repeat(case), compiles, sorts)
 
-        return sorted(steps, key=lateness)
+        return sorted((step for step in product(cases, self.backends, self.dtypes) if is_wanted(*step)), key=lateness)
 
     def is_over(self, late: float = 0.0) -> bool:
         """Whether the time for beginning something new is over, by so many seconds."""
@@ -163,6 +194,7 @@ class Comparison:
             },
             "environment": self.environment,
             "devices": self.devices,
+            "left_out": self.left_out,
             "rows": rows,
             "speed": speed,
             "wins": won,
@@ -196,8 +228,10 @@ def compare(
         None means both.
     backends : list of str, optional
         "numpy", "cupy", "torch", "jax", "array_api_strict", with ":device" where one is chosen ("cupy:1",
-        "torch:cuda").  None means NumPy and the GPU, or where there is none everything that can stand in for it; JAX
-        then runs the smallest size alone.
+        "torch:cuda").  None means NumPy and the GPU, or where there is none everything that can stand in for it; what
+        is installed and cannot be used is then left out, and the report says why.  JAX then runs the smallest size
+        alone; where no sizes are named either, in the first dtype alone, and without a GPU the second softmax runs the
+        smallest size alone.
     directions : list of {"forward", "both"}, optional
         What is timed; None means each of the two.  Values and gradients are compared in any case.
     quick : bool
@@ -219,9 +253,9 @@ def compare(
     TypeError
         For a size or seed that is not a whole number.
     ValueError
-        For an unknown variant, dtype, backend or direction, a size out of range.
+        For an unknown variant, dtype, backend or direction, sizes that are no list, a size out of range.
     BackendUnavailableError
-        If a backend is not installed or has no such device.
+        If a backend that was asked for is not installed, cannot be imported, or has no such device.
 
     Notes
     -----

@@ -46,7 +46,7 @@ def wins(won: list[Entry]) -> Table:
             *(entry[key] for key in ("backend", "variant", "dtype", "direction")),
             f"{entry['factor']:g}x at {entry['size']}",
             entry["from_size"] or "none",
-            entry["from_size_with_transfers"] or "none",
+            "not measured" if entry.get("transfers_reason") else entry["from_size_with_transfers"] or "none",
         ]
         for entry in won
         if entry["on_gpu"]

@@ -1,12 +1,15 @@
 """The backends that are compared: which are here, how to wait for them, and how much memory they have left."""
 
 import importlib
+import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from nonlocal_ref.backend import Array, BackendUnavailableError, load_backend
 from nonlocal_ref.comparison import interruption
+from nonlocal_ref.machine.folders import without_folders
 from nonlocal_ref.machine.gpu import Gpu
 from nonlocal_ref.machine.hardware import free_memory
 from nonlocal_ref.machine.software import importable
@@ -26,6 +29,8 @@ class Backend:
     def __init__(self, name: str) -> None:
         self.name = name
         self.library, _, self.place = name.partition(":")
+        if self.library == "jax":  # it takes most of a GPU's memory at its start otherwise, and the others have none
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         self.namespace, self.device = load_backend(name)
 
     @cached_property
@@ -98,12 +103,32 @@ class Backend:
         return None
 
 
-def default_names(gpu: Gpu) -> list[str]:
-    """NumPy and whatever else is here: the GPU where there is one, otherwise what can stand in for it."""
+class LeftOut(NamedTuple):
+    """A backend that is installed, that nobody asked for by name, and that cannot be used."""
+
+    backend: str
+    reason: str
+
+
+def default_backends(gpu: Gpu) -> tuple[list[Backend], list[LeftOut]]:
+    """NumPy and whatever else is here: every GPU where there is one, otherwise what can stand in for it."""
     torch, jax, strict = (importable(name) for name in ("torch", "jax", "array_api_strict"))
+    found, left_out = [Backend("numpy")], []
+
+    def add(*names: str) -> None:
+        for name in names:
+            try:
+                found.append(Backend(name))
+            except BackendUnavailableError as error:
+                left_out.append(LeftOut(name, without_folders(str(error))))
+
     if gpu:
-        return ["numpy", "cupy", *(["torch:cuda"] if torch and usable("torch:cuda") else [])]
-    return ["numpy", *([STAND_IN] if strict else []), *(["torch"] if torch else []), *(["jax"] if jax else [])]
+        add("cupy", *(["torch:cuda"] if torch else []))
+    elif torch and usable("torch:cuda"):  # CuPy cannot use the GPU, and PyTorch can
+        add("torch:cuda")
+    else:
+        add(*([STAND_IN] if strict else []), *(["torch"] if torch else []), *(["jax"] if jax else []))
+    return found, left_out
 
 
 def usable(name: str) -> bool:
@@ -113,3 +138,12 @@ def usable(name: str) -> bool:
     except BackendUnavailableError:
         return False
     return True
+
+
+def gpu_of(backends: Sequence[Backend], gpu: Gpu) -> Gpu:
+    """The GPU of a comparison: CuPy's, or that of another backend which sits on one; otherwise why there is none."""
+    others = [backend for backend in backends if backend.on_gpu]
+    if gpu or not others:
+        return gpu
+    name = others[0].device_name() or f"the device of {others[0].name}"
+    return Gpu(others[0].name, name, None, f"CuPy cannot use it: {gpu.reason}")

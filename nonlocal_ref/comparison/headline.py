@@ -7,13 +7,45 @@ from typing import Any
 Entry = dict[str, Any]
 
 WIDTH = 100  # of a reason: the table below has all of it
+NAMED = 4  # of what is missing
 ENOUGH = 2**18  # bytes planned: below, Python's own objects count for too much
 
 
 def headline(rows: list[Entry], speed: list[Entry], memory: list[Entry], won: list[Entry], *, complete: bool) -> str:
     """One line."""
-    parts = [numbers_in_words(rows), broken_in_words(rows), *faster_in_words(speed, won), memory_in_words(memory)]
+    parts = [
+        *(missing_in_words(rows), numbers_in_words(rows), broken_in_words(rows)),
+        *(*faster_in_words(speed, won), memory_in_words(memory)),
+    ]
     return ("" if complete else "Interrupted. ") + "; ".join(part for part in parts if part) + "."
+
+
+def missing(rows: list[Entry]) -> list[str]:
+    """Of what was to be compared, backends and variants of which not one case was tried; pairs of them, if only those.
+
+    A case that broke was tried.
+    """
+    tried = {(row["backend"], row["variant"]) for row in rows if row["pass"] is not None}
+    left = dict.fromkeys((row["backend"], row["variant"]) for row in rows)
+    backends, variants = ({pair[place] for pair in tried} for place in (0, 1))
+    found: dict[str, None] = {}
+    for backend, variant in left:
+        if backend not in backends:
+            found[backend] = None
+        elif variant not in variants:
+            found[variant] = None
+        elif (backend, variant) not in tried:
+            found[f"{variant} on {backend}"] = None
+    return list(found)
+
+
+def missing_in_words(rows: list[Entry]) -> str:
+    """What is missing as a whole, before anything else: all is well with a part alone."""
+    names = missing(rows)
+    if not names or all(row["pass"] is None for row in rows):  # where nothing was compared that is said
+        return ""
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return f"NOT tried: {in_a_row([*names[:NAMED], *more])}"
 
 
 def numbers_in_words(rows: list[Entry]) -> str:
@@ -46,12 +78,15 @@ def broken_in_words(rows: list[Entry]) -> str:
 
 
 def wins(speed: list[Entry]) -> list[Entry]:
-    """For each backend with a clock of its own against NumPy: the factor, and the size from which on it is faster."""
+    """For each backend with a clock of its own against NumPy: the factor, and the size from which on it is faster.
+
+    With transfers that is None where one of them was not measured, and ``transfers_reason`` says why.
+    """
     timed = [entry for entry in speed if entry["median_s"] is not None]
-    host = {key_of(entry): entry["median_s"] for entry in timed if entry["backend"] == "numpy"}
+    host = {key_of(entry): entry["median_s"] for entry in timed if is_numpy(entry)}
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in sorted(timed, key=pairs):
-        if entry["backend"] != "numpy" and key_of(entry) in host:
+        if not is_numpy(entry) and key_of(entry) in host:
             group = tuple(entry[name] for name in ("backend", "variant", "dtype", "direction"))
             groups.setdefault(group, []).append(entry)
     return [
@@ -60,12 +95,26 @@ def wins(speed: list[Entry]) -> list[Entry]:
             "on_gpu": entries[-1]["on_gpu"],
             "size": entries[-1]["size"],
             "pairs": pairs(entries[-1]),
-            "factor": round(host[key_of(entries[-1])] / entries[-1]["median_s"], 2),
+            "factor": float(f"{host[key_of(entries[-1])] / entries[-1]['median_s']:.3g}"),
             "from_size": first_lasting(entries, host, transfers=False),
-            "from_size_with_transfers": first_lasting(entries, host, transfers=True),
+            "from_size_with_transfers": None if unmoved(entries) else first_lasting(entries, host, transfers=True),
+            "transfers_reason": unmoved(entries),
         }
         for group, entries in groups.items()
     ]
+
+
+def is_numpy(entry: Entry) -> bool:
+    """Whether it is the one that the others are held against, also where its device was named: numpy:cpu."""
+    return str(entry["backend"]).partition(":")[0] == "numpy"
+
+
+def unmoved(entries: list[Entry]) -> str:
+    """Why the transfers of a GPU are not known at some size; empty where they are, and on the host, which has none."""
+    for entry in entries:
+        if entry["on_gpu"] and (entry["to_device_s"] is None or entry["from_device_s"] is None):
+            return str(entry.get("transfers_reason") or "not measured")
+    return ""
 
 
 def pairs(entry: Entry) -> int:
@@ -90,13 +139,14 @@ def first_lasting(entries: list[Entry], host: dict[tuple[Any, ...], float], *, t
 
 
 def faster_in_words(speed: list[Entry], won: list[Entry]) -> Iterable[str]:
-    """For each GPU the range of its speed-ups forward and backward, all at its largest size; CuPy's first."""
-    on_gpu = [entry for entry in won if entry["on_gpu"] and entry["direction"] == "both"]
-    if not on_gpu and speed:
+    """For each GPU the range of its speed-ups at its largest size, forward and backward where timed; CuPy's first."""
+    gpus = dict.fromkeys(entry["backend"] for entry in speed if entry["on_gpu"])
+    if not gpus and speed:
         yield "no GPU was measured, so nothing is said about its speed"
-    names = dict.fromkeys(entry["backend"] for entry in on_gpu)
-    for name in sorted(names, key=lambda name: not name.startswith("cupy")):
-        yield range_in_words(name, [entry for entry in on_gpu if entry["backend"] == name])
+    for name in sorted(gpus, key=lambda name: not name.startswith("cupy")):
+        mine = [entry for entry in won if entry["backend"] == name]
+        both = [entry for entry in mine if entry["direction"] == "both"]
+        yield range_in_words(name, both or mine) if mine else f"{name} was not timed beside numpy: no speed-up is known"
 
 
 def range_in_words(name: str, entries: list[Entry]) -> str:
@@ -108,7 +158,8 @@ def range_in_words(name: str, entries: list[Entry]) -> str:
     factors = f"{best['factor']:g}" if least == best["factor"] else f"{least:g} to {best['factor']:g}"
     start = f"from size {best['from_size']} on" if best["from_size"] else "at no measured size faster throughout"
     what = f"{best['variant']} in {best['dtype']}"
-    return f"{name} is {factors} times as fast as numpy at size {best['size']} ({what}: {start})"
+    only = " forward" if best["direction"] == "forward" else ""
+    return f"{name} is {factors} times as fast as numpy{only} at size {best['size']} ({what}: {start})"
 
 
 def memory_in_words(memory: list[Entry]) -> str:

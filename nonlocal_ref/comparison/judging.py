@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nonlocal_ref.comparison.cases import CHECKED_PAIRS
 from nonlocal_ref.comparison.oracle import Exact, Exacts
 from nonlocal_ref.testing.magnitudes import LIMIT, error_ratios
 
@@ -18,7 +19,8 @@ RULE = (
     f"ratio = max |got - exact| / (eps magnitude) is at most {LIMIT:g} and at most {AS_GOOD:g} times NumPy float32's "
     f"own (or {ALWAYS_GOOD:g}); norm_ratio = ||got - exact|| / (eps ||exact||) is at most {AS_GOOD_AS_A_WHOLE:g} times "
     f"NumPy float32's own (or {ALWAYS_GOOD_AS_A_WHOLE:g}), and null where all of it cancels, "
-    "||exact|| <= eps of float32 ||magnitude||; every stage is there and nothing else, in the case's shape and dtype"
+    "||exact|| <= eps of float32 ||magnitude||; every stage is there and nothing else, in the case's shape and dtype; "
+    f"above {CHECKED_PAIRS} pairs y and dtheta are looked at in a random sample of queries, and dy is 0 at all others"
 )
 
 Entry = dict[str, Any]

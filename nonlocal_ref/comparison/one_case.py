@@ -66,7 +66,8 @@ def prepare(case: Case, seed: int, stop: float | None = None) -> Prepared | Refu
         x = case.draw(seed)
         exact = oracle.exact_stages(case, x) | oracle.exact_operation(case, x, stop)
         subject = Subject(case, Backend("numpy"), "float32", x)
-        return Prepared(x, exact, scores(subject.stages() | subject.on_host(subject.both()), exact, "float32"))
+        values = case.checked(subject.stages() | subject.on_host(subject.both()))
+        return Prepared(x, exact, scores(values, exact, "float32"))
     except oracle.OverTimeError:
         return Refused(OVER, failed=False)
     except Exception as error:  # the other cases may still go through
@@ -116,7 +117,7 @@ def measure_case(
     subject = Subject(case, backend, label["dtype"], prepared.x)
     repeats = has_run(case, label, found)
     first, results = subject.first_calls(directions)
-    found.rows.extend(rows_of(subject.numbers(results), prepared, label))
+    found.rows.extend(rows_of(case, subject.numbers(results), prepared, label))
     del results
     for direction in directions:
         found.speed.append(
@@ -182,9 +183,9 @@ def gibibytes(count: float) -> str:
     return f"{value:.1f} GiB" if value < 1e6 else f"{value:.2g} GiB"
 
 
-def rows_of(numbers: Numbers, prepared: Prepared, label: Entry) -> list[Entry]:
+def rows_of(case: Case, numbers: Numbers, prepared: Prepared, label: Entry) -> list[Entry]:
     """One row a stage."""
-    found = judged(numbers.values, prepared.exact, prepared.own, label["dtype"])
+    found = judged(case.checked(numbers.values), prepared.exact, prepared.own, label["dtype"])
     return [
         label
         | {"method": "dense" if row["stage"] in STAGES else label["method"]}

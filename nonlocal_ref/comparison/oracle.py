@@ -46,12 +46,16 @@ def bytes_needed(size: Size) -> int:
 
 
 def exact_operation(case: Case, x: Arrays, stop: float | None = None) -> Exacts:
-    """y, dtheta, dphi, dg (and dw_f); OverTimeError where `time.perf_counter` passes ``stop`` on the way."""
+    """y, dtheta, dphi, dg (and dw_f), y and dtheta at `Size.checked_queries`.
+
+    OverTimeError where `time.perf_counter` passes ``stop`` on the way.
+    """
     rows = max(TILE_PAIRS // (case.size.B * case.size.M), 1)
-    tiles = [slice(start, start + rows) for start in range(0, case.size.N, rows)]
+    queries = case.size.checked_queries
+    tiles = [queries[start : start + rows] for start in range(0, len(queries), rows)]
     workers = available_workers() if importable("threadpoolctl") else 1
 
-    def run(some: Iterable[slice]) -> Total:
+    def run(some: Iterable[np.ndarray]) -> Total:
         total = Total()
         for tile in some:
             interruption.check()
@@ -92,7 +96,7 @@ def joined(parts: list[Rounded]) -> Rounded:
     return Rounded(np.concatenate(values, axis=1), np.concatenate(magnitudes, axis=1))
 
 
-def of_tile(case: Case, x: Arrays, tile: slice) -> dict[str, Rounded]:
+def of_tile(case: Case, x: Arrays, tile: np.ndarray) -> dict[str, Rounded]:
     """What a tile of queries gives to y and to every gradient."""
     arguments = [given(x[name][:, tile] if name == "theta" else x[name]) for name in case.names]
     y, backward = operation(case.variant, *arguments)

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from nonlocal_ref.comparison.cells import Table
+from nonlocal_ref.comparison.headline import missing
 from nonlocal_ref.comparison.pictures import roofline, time_over_size
 from nonlocal_ref.comparison.tables import all_tables, opening
 
@@ -17,6 +18,7 @@ body { margin: 2rem auto; max-width: 78rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .2rem; }
 .lead { font-size: 1.05rem; border-left: 4px solid var(--good); padding: .3rem .8rem; background: var(--good-ground); }
 .lead { overflow-wrap: anywhere; } .lead.bad { border-color: var(--bad); background: var(--bad-ground); }
+.lead.part { border-color: var(--rule); background: none; }
 p.note { color: var(--soft); margin: .2rem 0 .5rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
@@ -48,7 +50,8 @@ def to_html(report: dict[str, Any]) -> str:
         [table_html(table) for table in tables if (table.title in {"Accuracy", "Failed or not tried"}) is early]
         for early in (True, False)
     )
-    mood = "lead" if report["ok"] else "lead bad"
+    whole = report["complete"] and not missing(report["rows"]) and not report.get("left_out")
+    mood = "lead bad" if not report["ok"] else "lead" if whole else "lead part"
     lead = "".join(f'<p class="{mood}">{escape(line)}</p>' for line in opening(report))
     body = [
         *(f"<h1>nonlocal-ref compare</h1>{lead}", *before),

@@ -50,7 +50,7 @@ def read_report(file: str | Path) -> dict[str, Any]:
     ReportError
         If it cannot be read, is no JSON, no report, or one of another version.
     """
-    name = Path(file).name
+    name = Path(file).name or str(file)
     try:
         report = json.loads(Path(file).read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:

@@ -6,9 +6,13 @@ from nonlocal_ref.machine.diagnosis import gpu_in_words
 
 
 def opening(report: Entry) -> list[str]:
-    """The headline; without a GPU, that there is none comes before it."""
+    """The headline; before it that there is no GPU, after it what was left out although it is installed."""
     gpu = report["gpu"]
-    return [str(report["headline"])] if gpu["found"] else [f"No GPU found: {gpu['reason']}.", str(report["headline"])]
+    return [
+        *([] if gpu["found"] else [f"No GPU found: {gpu['reason']}."]),
+        str(report["headline"]),
+        *(f"Left out: {entry['reason']}." for entry in report.get("left_out", [])),
+    ]
 
 
 def all_tables(report: Entry) -> list[Table]:

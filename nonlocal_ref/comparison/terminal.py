@@ -29,7 +29,7 @@ def to_terminal(report: dict[str, Any], width: int | None = None, *, shown: int 
     Returns
     -------
     str
-        The headline, or first that there is no GPU; then the tables.
+        The headline, or first that there is no GPU, and what was left out; then the tables.
     """
     sentences = [paragraph(sentence, width) for sentence in opening(report)[shown:]]
     return "\n\n".join(["\n".join(sentences), *(table_text(table, width) for table in all_tables(report))])

@@ -115,6 +115,8 @@ def gpu_in_words(gpu: dict[str, Any]) -> str:
     """NVIDIA H100, 79.6 GiB, driver 580.65.06 (CUDA 13.0), CUDA runtime 12.9, compute capability 9.0; or why none."""
     if not gpu["found"]:
         return f"none: {gpu['reason']}"
+    if "driver_cuda" not in gpu:  # another library's
+        return f"{gpu['name']}; {gpu['reason']}"
     driver = f"driver {gpu['driver_version'] or 'of unknown version'} (CUDA {gpu['driver_cuda']})"
     runtime = f"CUDA runtime {gpu['cuda_runtime']}, compute capability {gpu['compute_capability']}"
     return f"{gpu['name']}, {gibibytes(gpu['memory_bytes'])}, {driver}, {runtime}"

@@ -48,7 +48,7 @@ def find_gpu() -> Gpu:
             return Gpu(reason=f"CuPy is installed without what it needs ({one_line(error)}); {next_step()}")
         return Gpu(reason=f"CuPy is not installed and {driver()}; {next_step()}")
     except Exception as error:  # a CuPy that does not fit the system fails in many ways
-        return Gpu(reason=f"CuPy cannot be imported ({one_line(error)})")
+        return Gpu(reason=f"CuPy is installed, but cannot be imported ({one_line(error)}); {next_step()}")
     try:
         if not cupy.cuda.is_available():
             return Gpu(reason=f"CuPy is installed, but {why_no_device(cupy)}, and {driver()}")

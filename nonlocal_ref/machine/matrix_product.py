@@ -10,7 +10,7 @@ from nonlocal_ref.backend import load_backend
 from nonlocal_ref.machine.software import blas_libraries
 
 SIDE = 1024
-SECONDS = 0.4  # a dtype
+SECONDS = 0.2  # a dtype
 
 
 def measure(side: int = SIDE, seconds: float = SECONDS) -> dict[str, float | str | None]:

@@ -21,6 +21,7 @@ PACKAGES = {  # distribution -> module
     "cupy": "cupy",
 }
 VARIABLES = ("CUPY_TF32", "CUPY_ACCELERATORS", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+VARIABLES += ("JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE")
 
 
 def python_name() -> str:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_a_gpu_that_is_required_and_not_there_is_exit_code_3(capsys, no_gpu):
     assert out.startswith("No GPU found: CuPy")
 
 
+def test_a_gpu_that_is_required_and_asked_for_by_name_is_exit_code_3_as_well(capsys, no_gpu):
+    code, out, err = run(capsys, *SMALL[:5], "cupy", "--require-gpu")
+    assert (code, err) == (3, "")
+    assert out.startswith("No GPU found: CuPy")
+    assert "backend 'cupy' is not installed" in out
+
+
+def test_a_gpu_that_pytorch_alone_can_use_is_enough_for_require_gpu(capsys, monkeypatch, no_gpu):
+    monkeypatch.setattr(Backend, "on_gpu", True)
+    assert run(capsys, *SMALL, "--require-gpu")[0] == 0
+
+
+def test_ctrl_c_while_libraries_are_imported_leaves_one_line(capsys, monkeypatch, ctrl_c):
+    def dropped(*words, **options):
+        with suppress(KeyboardInterrupt):
+            ctrl_c()
+
+    monkeypatch.setattr(comparing.Comparison, "__init__", dropped)
+    assert run(capsys, *SMALL) == (130, "", "nonlocal-ref: interrupted\n")
+
+
 def test_a_backend_that_is_not_there_names_the_line_that_installs_it(capsys, no_gpu):
     line = refusal(capsys, "compare", "--backends", "numpy", "cupy")
     assert "backend 'cupy' is not installed" in line
@@ -117,6 +139,29 @@ def test_a_report_that_cannot_be_written_is_kept_elsewhere(capsys, monkeypatch, 
     (kept,) = tmp_path.glob("nonlocal-ref-compare-*.json")
     assert str(kept) in err
     assert json.loads(kept.read_text())["ok"]
+
+
+def test_where_no_disk_has_room_the_tables_are_printed_and_one_line_says_so(capsys, monkeypatch, tmp_path):
+    def full(*words, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("nonlocal_ref.cli.output_files.write_whole", full)
+    monkeypatch.setattr(compare_command.tempfile, "tempdir", str(tmp_path))
+    file = tempfile.NamedTemporaryFile
+
+    def small(*words, **options):
+        made = file(*words, **options)
+        made.write = full
+        return made
+
+    for kept in (full, small):  # no folder for it; or a file, and no room in it
+        monkeypatch.setattr(compare_command.tempfile, "NamedTemporaryFile", kept)
+        code, out, err = run(capsys, *SMALL, "--json", tmp_path / "a.json")
+        assert code == 2
+        assert "Accuracy" in out
+        assert err.count("\n") == 1
+        assert "nor can the report be kept elsewhere: No space left on device; what is printed has its tables" in err
+        assert not list(tmp_path.iterdir())
 
 
 def test_an_interruption_writes_what_there_is(capsys, monkeypatch, tmp_path):
@@ -264,7 +309,7 @@ def test_diff_of_reports_without_a_common_row_is_exit_code_1(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--json", "c.json"], ["--html", "c.html"], ["--require-gpu"], ["--sizes", "8"], ["--seed", "1"]]
+    "words", [["--json", "c.json"], ["--html", "c.html"], ["--require-gpu"], ["--sizes", "8"], ["--seed", "0"]]
 )
 def test_diff_takes_no_other_option(capsys, tmp_path, words):
     line = refusal(capsys, "compare", "--diff", tmp_path / "a.json", tmp_path / "b.json", *words)

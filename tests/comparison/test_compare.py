@@ -2,17 +2,30 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.comparison import compare, comparing, devices, measurement, one_case, to_html, to_terminal
+from nonlocal_ref.backend import load_backend
+from nonlocal_ref.comparison import (
+    cases,
+    compare,
+    comparing,
+    cost_tables,
+    devices,
+    measurement,
+    one_case,
+    to_html,
+    to_terminal,
+)
 from nonlocal_ref.comparison.accuracy_tables import verdict
 from nonlocal_ref.comparison.cases import Size
 from nonlocal_ref.comparison.comparing import Comparison
 from nonlocal_ref.comparison.headline import first_lasting, memory_in_words, wins
 from nonlocal_ref.comparison.measurement import Subject, same_bits
+from nonlocal_ref.machine.gpu import Gpu
 from tests.comparison.helpers import SIZE, one_row, small_report
 
 GRADIENTS = {"y", "dtheta", "dphi", "dg"}
@@ -60,6 +73,15 @@ def test_a_wrong_number_fails_its_row_and_the_report(monkeypatch):
     assert one_row(report, stage="dphi")["pass"] is False
     assert not report["ok"]
     assert report["headline"].startswith("NOT the same numbers: 3 of 5 rows fail, first at numpy dot_product dtheta")
+
+
+def test_a_sample_of_queries_is_judged_as_all_of_them_are(monkeypatch):
+    monkeypatch.setattr(cases, "CHECKED_PAIRS", 3 * SIZE[0] * SIZE[2])
+    report = compare(sizes=[SIZE], backends=["numpy"], quick=True)
+    assert report["ok"], report["headline"]
+    right = Subject.both
+    monkeypatch.setattr(Subject, "both", lambda self: tuple(1.001 * x for x in right(self)))
+    assert not compare(["dot_product"], [SIZE], ["float32"], ["numpy"], quick=True)["ok"]
 
 
 def test_nan_is_no_number_and_fails(monkeypatch):
@@ -296,9 +318,119 @@ def test_the_second_softmax_comes_last_and_shares_the_oracle_of_the_first(monkey
     )
     report = compare(["gaussian", "embedded_gaussian", "dot_product"], [4, 8], ["float32"], ["numpy"], quick=True)
     order = list(dict.fromkeys((row["variant"], row["size"]) for row in report["rows"]))
-    assert order[:4] == [("gaussian", "4"), ("dot_product", "4"), ("gaussian", "8"), ("dot_product", "8")]
-    assert order[4:] == [("embedded_gaussian", "4"), ("embedded_gaussian", "8")]
+    assert order[:3] == [("gaussian", "4"), ("dot_product", "4"), ("embedded_gaussian", "4")]
+    assert order[3:] == [("gaussian", "8"), ("dot_product", "8"), ("embedded_gaussian", "8")]
     assert drawn == ["4", "4", "8", "8"]
+
+
+NAMES = ["numpy", devices.STAND_IN, "torch", "jax"]
+
+
+@pytest.fixture
+def everything_here(monkeypatch):
+    """A machine with every library and no GPU; nothing of it is imported."""
+    monkeypatch.setattr(devices, "load_backend", lambda name: (None, None))
+    monkeypatch.setattr(devices, "usable", lambda name: False)
+    monkeypatch.setattr(devices, "importable", lambda name: True)
+    monkeypatch.setattr(devices.Backend, "on_gpu", False)
+    monkeypatch.setattr(comparing, "find_gpu", lambda: Gpu(reason="a test"))
+
+
+def test_every_variant_on_every_backend_is_tried_once_before_anything_else(everything_here):
+    steps = Comparison().steps()
+    first = [(case.variant, backend.name) for case, backend, _ in steps[: 4 * len(NAMES)]]
+    assert set(first) == {(variant, name) for variant in nl.VARIANTS for name in NAMES}
+    assert [name for _, name in first[-4:]] == 4 * ["jax"]
+    assert first[-1] == ("concatenation", "jax")
+    assert {(str(case.size), dtype) for case, _, dtype in steps[:16]} == {("128", "float32")}
+    assert {(str(case.size), dtype) for case, backend, dtype in steps if backend.library == "jax"} == {
+        ("128", "float32")
+    }
+
+
+def test_what_was_asked_for_is_not_thinned_out(everything_here):
+    steps = Comparison(sizes=[4, 8], backends=NAMES).steps()
+    assert len(steps) == len(set(steps)) == 2 * 4 * 2 * len(NAMES)
+    assert len(Comparison(sizes=[4, 8]).steps()) == 2 * 4 * 2 * 3 + 4 * 2  # JAX at the smallest size alone
+
+
+def test_the_ceilings_are_of_what_was_compared(everything_here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(comparing, "prepare", lambda case, seed, stop: one_case.Refused("a test", failed=False))
+    monkeypatch.setattr(comparing, "ceilings_of", lambda backend, dtype: asked.append((backend.name, dtype)))
+    Comparison().run()
+    assert asked == [(name, dtype) for name in ("numpy", "torch") for dtype in ("float32", "float64")] + [
+        ("jax", "float32")
+    ]
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "array_api_strict"])
+def test_a_library_that_cannot_be_used_is_left_out_and_the_report_says_why(everything_here, monkeypatch, library):
+    def broken(name):
+        if name.startswith(library):
+            msg = f"backend {library!r} is installed, but cannot be imported (OSError: /home/alice/libcudnn.so.9)"
+            raise nl.BackendUnavailableError(msg)
+        return right(name)
+
+    right = load_backend
+    monkeypatch.setattr(devices, "load_backend", broken)
+    monkeypatch.setattr(devices, "importable", lambda name: name == library)
+    report = Comparison(["dot_product"], [4], ["float32"], quick=True).run().report()
+    assert report["ok"]
+    (left_out,) = report["left_out"]
+    assert left_out["backend"].startswith(library)
+    assert left_out["reason"].endswith("cannot be imported (OSError: libcudnn.so.9)")
+    assert f"Left out: backend '{library}' is installed, but" in to_terminal(report)
+    assert 'class="lead part"' in to_html(report)
+    with pytest.raises(nl.BackendUnavailableError, match="cannot be imported"):
+        Comparison(["dot_product"], [4], ["float32"], [library])
+
+
+def test_a_gpu_that_pytorch_alone_can_use_is_a_gpu(everything_here, monkeypatch):
+    monkeypatch.setattr(devices, "usable", lambda name: name == "torch:cuda")
+    monkeypatch.setattr(devices.Backend, "on_gpu", property(lambda self: self.place == "cuda"))
+    monkeypatch.setattr(devices.Backend, "device_name", lambda self: "A GPU" if self.on_gpu else None)
+    report = Comparison().report()
+    assert report["asked"]["backends"] == ["numpy", "torch:cuda"]
+    assert report["gpu"] == {"found": True, "name": "A GPU", "reason": "CuPy cannot use it: a test"}
+    assert report["environment"]["gpu"]["found"]
+    assert report["tf32"]["reason"] == "not measured: it is a setting of CuPy, which is not compared here"
+    assert "A GPU; CuPy cannot use it: a test" in to_terminal(report)
+    assert not to_terminal(report).startswith("No GPU found")
+
+
+def test_jax_leaves_the_others_memory_on_a_gpu(everything_here, monkeypatch):
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    monkeypatch.setenv(name, "true")
+    devices.Backend("jax")
+    assert os.environ[name] == "true"
+    monkeypatch.delenv(name)
+    devices.Backend("jax:gpu")
+    assert os.environ[name] == "false"
+
+
+def test_tf32_has_the_reason_that_holds(monkeypatch):
+    def reason(dtype, backend):
+        return Comparison(["dot_product"], [4], [dtype], [backend]).report()["tf32"]["reason"]
+
+    assert "a setting of CuPy" in reason("float32", "numpy")
+    monkeypatch.setattr(devices, "load_backend", lambda name: (None, None))
+    monkeypatch.setattr(devices.Backend, "device_name", lambda self: "A GPU")
+    assert reason("float64", "cupy") == "not measured: no float32 was asked for"
+    assert reason("float32", "cupy") == "not measured: the run ended before"
+
+
+def test_transfers_that_were_not_measured_are_not_free():
+    speed = [entry("numpy", 8, 10.0), entry("cupy", 8, 1.0, 3) | {"to_device_s": None, "transfers_reason": "it broke"}]
+    (won,) = wins(speed)
+    assert (won["from_size"], won["from_size_with_transfers"], won["transfers_reason"]) == ("8", None, "it broke")
+    (row,) = cost_tables.wins([won]).rows
+    assert row[-1] == "not measured"
+
+
+def test_a_slow_backend_is_not_0_times_as_fast():
+    (won,) = wins([entry("numpy", 8, 0.00123456), entry("torch", 8, 1.0)])
+    assert won["factor"] == 0.00123
 
 
 def test_a_group_of_which_a_size_was_not_tried_passes_partly():
@@ -319,6 +451,8 @@ def test_a_group_of_which_a_size_was_not_tried_passes_partly():
         ({"sizes": [(1, 2)]}, ValueError, "BxNxMxDxE"),
         ({"sizes": [1.5]}, TypeError, "sizes"),
         ({"sizes": []}, ValueError, "sizes"),
+        ({"sizes": "64"}, ValueError, "sizes must be a list of N or .*, got '64'"),
+        ({"sizes": 64}, ValueError, "sizes must be a list of N or .*, got 64"),
         ({"dtypes": ["float16"]}, ValueError, "dtypes must be"),
         ({"directions": ["sideways"]}, ValueError, "directions must be"),
         ({"backends": ["tensorflow"]}, ValueError, "backend must be one of"),

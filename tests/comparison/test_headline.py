@@ -2,7 +2,15 @@
 
 import pytest
 
-from nonlocal_ref.comparison.headline import broken_in_words, faster_in_words, headline, numbers_in_words, wins
+from nonlocal_ref.comparison.headline import (
+    broken_in_words,
+    faster_in_words,
+    headline,
+    missing,
+    missing_in_words,
+    numbers_in_words,
+    wins,
+)
 
 
 def row(stage, passes, *, backend="cupy", variant="dot_product", reason=""):
@@ -56,6 +64,34 @@ def test_a_range_is_of_one_size():
     speed += [timed("cupy", 64, 30.0), timed("numpy", 8, 70.0, variant="dot_product")]
     speed += [timed("cupy", 8, 1.0, variant="dot_product")]  # its larger size did not fit
     assert words_of(speed) == ["cupy is 3 times as fast as numpy at size 64 (gaussian in float32: from size 8 on)"]
+
+
+def test_a_gpu_without_numpy_beside_it_was_measured_all_the_same():
+    assert words_of([timed("cupy", 8, 1.0)]) == ["cupy was not timed beside numpy: no speed-up is known"]
+    named = [timed("numpy:cpu", 8, 4.0) | {"on_gpu": False}, timed("cupy", 8, 1.0)]
+    assert words_of(named)[0].startswith("cupy is 4 times as fast as numpy at size 8")
+
+
+def test_a_gpu_that_was_timed_forward_alone_has_its_factor():
+    forward = [timed(name, 8, s) | {"direction": "forward"} for name, s in (("numpy", 5.0), ("cupy", 1.0))]
+    assert words_of(forward)[0].startswith("cupy is 5 times as fast as numpy forward at size 8")
+
+
+def test_what_was_not_tried_at_all_comes_first():
+    rows = [row("y", True, backend=name, variant=v) for name in ("numpy", "torch") for v in ("gaussian", "dot_product")]
+    rows += [row("run", None, backend="jax", variant=v, reason="not tried") for v in ("gaussian", "dot_product")]
+    assert headline(rows, [], [], [], complete=True).startswith(
+        "NOT tried: jax; Same numbers on numpy and torch: all 4"
+    )
+    some = [r if r["backend"] != "torch" or r["variant"] != "gaussian" else r | {"pass": None} for r in rows]
+    assert missing(some) == ["gaussian on torch", "jax"]
+    none = [r | {"pass": None} if r["variant"] == "gaussian" else r for r in rows]
+    assert missing(none) == ["gaussian", "jax"]
+    broken = [r | {"pass": False} if r["backend"] == "jax" else r for r in rows]
+    assert missing(broken) == []
+    many = [row("run", None, backend=f"cupy:{n}") for n in range(6)]
+    line = missing_in_words([*rows[:4], *many])
+    assert line == "NOT tried: cupy:0, cupy:1, cupy:2, cupy:3 and 2 more"
 
 
 def test_without_a_gpu_nothing_is_said_about_its_speed():

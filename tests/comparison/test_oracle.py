@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nonlocal_ref as nl
-from nonlocal_ref.comparison import oracle
+from nonlocal_ref.comparison import cases, oracle
 from nonlocal_ref.comparison.cases import Case, Size
 from tests import tolerances
 from tests.oracles import nonlocal_op
@@ -56,6 +56,29 @@ def test_tiles_of_any_height_give_the_same(variant, monkeypatch):
     for name, (value, magnitude) in oracle.exact_operation(case, x).items():
         assert tolerances.error_ratio(value, at_once[name].value, magnitude, EPS) <= 4
         np.testing.assert_allclose(magnitude, at_once[name].magnitude, rtol=1e-12)
+
+
+@every_variant
+def test_of_very_many_pairs_a_sample_of_queries_is_exact_and_so_is_every_gradient(variant, monkeypatch):
+    monkeypatch.setattr(cases, "CHECKED_PAIRS", 3 * SIZE.B * SIZE.M)
+    case = Case(variant, SIZE)
+    x, queries = case.draw(4), SIZE.checked_queries
+    assert len(set(queries)) == 3
+    assert queries[0] == 0
+    y, backward = nl.nonlocal_op(variant, *(x[name] for name in case.names), method="dense")
+    values = {"y": y} | {f"d{name}": dx for name, dx in zip(case.names, backward(x["dy"]), strict=True)}
+    exact = oracle.exact_operation(case, x)
+    assert exact["y"].value.shape == (SIZE.B, 3, SIZE.E)
+    for name, value in case.checked(values).items():
+        assert tolerances.error_ratio(value, *exact[name], EPS) <= 30
+    assert np.any(x["dy"][:, queries])
+    assert not np.any(np.delete(x["dy"], queries, axis=1))
+    assert not np.any(np.delete(values["dtheta"], queries, axis=1))
+
+
+def test_every_query_has_an_oracle_where_there_is_time_for_it():
+    assert len(Size.square(16384).checked_queries) == 16384
+    assert len(Size.square(65536).checked_queries) == 4096
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,11 @@ def test_a_report_that_is_not_there_is_refused(tmp_path):
         read_report(tmp_path / "none.json")
 
 
+def test_a_folder_is_refused_by_its_name():
+    with pytest.raises(ReportError, match=r"cannot read '\.'"):
+        read_report(".")
+
+
 def test_a_report_does_not_differ_from_itself():
     found = differences(small_report(), small_report())
     assert found["common"] == len(small_report()["rows"])

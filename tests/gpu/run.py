@@ -86,7 +86,7 @@ def steps(quick, out):
     tests = ("tests/gpu", "tests/test_every_operation.py") if quick else TESTS
     yield "tests", (*PYTEST, *tests), 0.45
     yield "comparison", (*COMPARE, *(["--quick"] if quick else []), *files(out, "comparison")), 1.0 if quick else 0.4
-    if not quick:  # the oracle takes half a minute at the last size: each f once
+    if not quick:  # the oracle and NumPy take long at the last size: each f once
         yield "targets", ("tests/gpu/targets.py", str(out.resolve() / "targets.json")), 0.4
         variants = ("embedded_gaussian", "dot_product", "concatenation")
         large = ("--sizes", *LARGE, "--backends", "cupy", "--dtype", "float32", "--variants", *variants)

@@ -3,6 +3,7 @@
 Forward and backward in float32 against PyTorch eager on the same GPU (TF32 off) and against the operation's own matrix
 products; and the denoiser against the CPU.  Ratios of medians, all candidates of a cell in turn, each call from launch
 to results by the wall clock.  What cannot be measured says why; a target that is missed is reported and is no error.
+The file is written after every cell, with "complete": false until all are there.
 """
 
 import json
@@ -18,10 +19,12 @@ import numpy as np
 import nonlocal_ref as nl
 from nonlocal_ref.comparison.devices import Backend
 from nonlocal_ref.machine import find_gpu
+from nonlocal_ref.machine.whole_files import write_whole
 from tests.benchmarks.cases import SIZES, VARIANTS, Case
 
 ROUNDS = 15
 PICTURE = {"side": 2048, "patch_size": 7, "patch_distance": 2, "h": 0.1}
+DENOISER = f"denoiser {PICTURE['side']} x {PICTURE['side']}"
 DENOISER_AT_LEAST = 20.0
 SQUARE, SOFTMAX, PRODUCTS, LONG = 1.0, 1.3, 1.5, 256  # at most; the products count where D is that long
 
@@ -32,28 +35,39 @@ def main(argv):
         print(f"No GPU found: {gpu.reason}.")
         return 3
     backend = Backend("cupy")
-    cells = [cell(Case(kind, *size), backend) for kind in VARIANTS for size in SIZES]
-    report = {"schema": "nonlocal_ref gpu targets", "schema_version": 1, "gpu": gpu.name, "cells": cells}
-    report["denoiser"] = denoiser(backend)
-    for found in (*cells, report["denoiser"]):
-        print(*(f"{key}={value}" for key, value in found.items() if value is not None))
-    Path(argv[0]).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    cases = [Case(kind, *size) for kind in VARIANTS for size in SIZES]
+    report = {"schema": "nonlocal_ref gpu targets", "schema_version": 1, "gpu": gpu.name, "complete": False}
+    report |= {"cells": [], "denoiser": None}
+    for case in cases:  # written on the way: whoever ends this early has what was measured until then
+        report["cells"].append(guarded(case.label, lambda case=case: cell(case, backend)))
+        write(argv[0], report, report["cells"][-1])
+    report["denoiser"] = guarded(DENOISER, lambda: denoiser(backend))
+    write(argv[0], report | {"complete": True}, report["denoiser"])
     return 0
 
 
-def cell(case, backend):
-    """Medians, and their ratios to what they are held against; a reason where there are none."""
-    found = {"case": case.label}
+def guarded(label, measure):
+    """What was measured, or the reason for none: a GPU of less memory, or one that is lost."""
     try:
-        host = case.draw()
-        x = {name: nl.to_backend(value, backend.name) for name, value in host.items()}
-        calls = {"ours": ours(case, x, backend), "products": products(case, x, backend)}
-        calls |= {"eager": eager(case.kind, host, "cuda")} if torch_sees_a_gpu() else {}
-        medians = in_turn(calls)
-    except Exception as error:  # a GPU of less memory, or one that is lost
-        return found | {"reason": f"not measured: {type(error).__name__}"}
+        return {"case": label} | measure()
+    except Exception as error:
+        return {"case": label, "reason": f"not measured: {type(error).__name__}"}
+
+
+def write(file, report, newest):
+    write_whole({Path(file): (json.dumps(report, indent=1) + "\n").encode()})
+    print(*(f"{key}={value}" for key, value in newest.items() if value is not None), flush=True)
+
+
+def cell(case, backend):
+    """Medians, and their ratios to what they are held against."""
+    host = case.draw()
+    x = {name: nl.to_backend(value, backend.name) for name, value in host.items()}
+    calls = {"ours": ours(case, x, backend), "products": products(case, x, backend)}
+    calls |= {"eager": eager(case.kind, host, "cuda")} if torch_sees_a_gpu() else {}
+    medians = in_turn(calls)
     ratios = {name: round(medians["ours"] / medians[name], 3) for name in calls if name != "ours"}
-    return found | {
+    return {
         "median_s": {name: float(f"{seconds:.4g}") for name, seconds in medians.items()},
         "to_eager": ratios.get("eager"),
         "to_eager_at_most": (SOFTMAX if case.kind == "softmax" else SQUARE) if is_held(case) else None,
@@ -146,7 +160,6 @@ def denoiser(backend):
     on_cpu_s = time.perf_counter() - start
     on_gpu_s = in_turn({"gpu": lambda: backend.wait((nl.non_local_means(on_gpu, **options),))})["gpu"]
     return {
-        "case": f"denoiser {side} x {side}",
         "median_s": {"cpu": float(f"{on_cpu_s:.4g}"), "gpu": float(f"{on_gpu_s:.4g}")},
         "times_faster": round(on_cpu_s / on_gpu_s, 1),
         "times_faster_at_least": DENOISER_AT_LEAST,

@@ -1,5 +1,6 @@
 """The paths that only a GPU takes, run with NumPy under CuPy's name: they are whole, whatever a GPU would say."""
 
+import json
 import os
 import sys
 import types
@@ -15,7 +16,7 @@ from nonlocal_ref.comparison.cases import Case, Size
 from nonlocal_ref.comparison.measurement import Subject
 from nonlocal_ref.machine import find_gpu
 from nonlocal_ref.machine.launches import NoCountError
-from tests.gpu import run, stand_in
+from tests.gpu import run, stand_in, targets
 
 pytestmark = pytest.mark.usefixtures("stand_in_gpu")
 
@@ -194,10 +195,53 @@ def test_arrays_of_the_device_do_not_become_arrays_of_the_host():
 
 
 def test_by_default_the_gpu_is_compared_with_numpy_and_with_pytorch_on_it(monkeypatch):
-    assert devices.default_names(find_gpu()) == ["numpy", "cupy"]  # this PyTorch sees no GPU, or is not here
+    def names():
+        return [backend.name for backend in devices.default_backends(find_gpu())[0]]
+
+    assert names() == ["numpy", "cupy"]  # this PyTorch sees no GPU, or is not here
     monkeypatch.setattr(devices, "importable", lambda name: True)
-    monkeypatch.setattr(devices, "usable", lambda name: name == "torch:cuda")
-    assert devices.default_names(find_gpu()) == ["numpy", "cupy", "torch:cuda"]
+    right = devices.load_backend
+    monkeypatch.setattr(devices, "load_backend", lambda name: (None, None) if name.startswith("torch") else right(name))
+    assert names() == ["numpy", "cupy", "torch:cuda"]
+
+
+def test_a_gpu_without_numpy_beside_it_is_not_said_to_be_none(asked_for_tf32):
+    report = compare(["dot_product"], [8], ["float32"], ["cupy"], quick=True)
+    assert "cupy was not timed beside numpy: no speed-up is known" in report["headline"]
+    assert "no GPU" not in report["headline"]
+
+
+@pytest.fixture
+def small_targets(monkeypatch):
+    monkeypatch.setattr(targets, "SIZES", [(1, 8, 8, 4)])
+    monkeypatch.setattr(targets, "ROUNDS", 1)
+    monkeypatch.setitem(targets.PICTURE, "side", 16)
+
+
+def test_the_targets_keep_what_they_have_where_the_last_one_fails(small_targets, monkeypatch, tmp_path):
+    def lost(backend):
+        msg = "cudaErrorIllegalAddress"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(targets, "denoiser", lost)
+    assert targets.main([str(tmp_path / "a.json")]) == 0
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["complete"]
+    assert [found["case"] for found in report["cells"] if found["to_products"] > 0] == [
+        found["case"] for found in report["cells"]
+    ]
+    assert report["denoiser"] == {"case": targets.DENOISER, "reason": "not measured: RuntimeError"}
+
+
+def test_the_targets_keep_what_they_have_when_they_are_interrupted(small_targets, monkeypatch, tmp_path):
+    def interrupted(backend):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(targets, "denoiser", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        targets.main([str(tmp_path / "a.json")])
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert (report["complete"], len(report["cells"]), report["denoiser"]) == (False, 3, None)
 
 
 def test_a_numbered_gpu_is_the_current_device_while_it_computes():
