@@ -8,7 +8,7 @@ Entry = dict[str, Any]
 
 WIDTH = 100  # of a reason: the table below has all of it
 NAMED = 4  # of what is missing
-ENOUGH = 2**18  # bytes planned: below, Python's own objects count for too much
+ENOUGH = 2**20  # bytes planned: below, Python's own objects and NumPy's buffers of 8192 numbers count for too much
 
 
 def headline(rows: list[Entry], speed: list[Entry], memory: list[Entry], won: list[Entry], *, complete: bool) -> str:

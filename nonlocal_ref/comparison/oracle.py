@@ -21,6 +21,7 @@ from nonlocal_ref.testing.rounding import Rounded, given
 
 TILE_PAIRS = 2**18  # pairs a tile: about fifteen float64 arrays of 2 MiB, in each thread
 TILE_ARRAYS = 15
+TILE_QUERIES = 32  # at least, all of the batch: fewer cost less than the sums over queries that each tile is added to
 
 
 class OverTimeError(Exception):
@@ -42,7 +43,12 @@ def bytes_needed(size: Size) -> int:
     """Memory of the oracle and of its arguments, an estimate from above."""
     workers = available_workers()
     positions = size.B * (size.N + size.M) * (size.D + size.E)
-    return 8 * ((6 + 2 * workers) * positions + workers * TILE_ARRAYS * max(TILE_PAIRS, size.B * size.M))
+    return 8 * ((6 + 2 * workers) * positions + workers * TILE_ARRAYS * size.B * tile_rows(size) * size.M)
+
+
+def tile_rows(size: Size) -> int:
+    """Queries a tile, of every batch element."""
+    return min(max(TILE_PAIRS // (size.B * size.M), TILE_QUERIES // size.B, 1), size.N)
 
 
 def exact_operation(case: Case, x: Arrays, stop: float | None = None) -> Exacts:
@@ -50,7 +56,7 @@ def exact_operation(case: Case, x: Arrays, stop: float | None = None) -> Exacts:
 
     OverTimeError where `time.perf_counter` passes ``stop`` on the way.
     """
-    rows = max(TILE_PAIRS // (case.size.B * case.size.M), 1)
+    rows = tile_rows(case.size)
     queries = case.size.checked_queries
     tiles = [queries[start : start + rows] for start in range(0, len(queries), rows)]
     workers = available_workers() if importable("threadpoolctl") else 1

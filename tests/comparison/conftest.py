@@ -7,6 +7,7 @@ from nonlocal_ref.comparison import measurement
 
 @pytest.fixture(autouse=True)
 def small_ceilings(monkeypatch):
-    monkeypatch.setitem(measurement.PRODUCT_SIDE, False, 16)
-    monkeypatch.setitem(measurement.COPY_COUNT, False, 16)
+    for on_gpu in (False, True):
+        monkeypatch.setitem(measurement.PRODUCT_SIDE, on_gpu, 16)
+        monkeypatch.setitem(measurement.COPY_COUNT, on_gpu, 16)
     monkeypatch.setattr(measurement, "PAUSE", 0.0)

@@ -53,6 +53,7 @@ def test_tiles_of_any_height_give_the_same(variant, monkeypatch):
     x = case.draw(6)
     at_once = oracle.exact_operation(case, x)
     monkeypatch.setattr(oracle, "TILE_PAIRS", 2 * SIZE.B * SIZE.M)
+    monkeypatch.setattr(oracle, "TILE_QUERIES", 1)
     for name, (value, magnitude) in oracle.exact_operation(case, x).items():
         assert tolerances.error_ratio(value, at_once[name].value, magnitude, EPS) <= 4
         np.testing.assert_allclose(magnitude, at_once[name].magnitude, rtol=1e-12)
@@ -74,6 +75,11 @@ def test_of_very_many_pairs_a_sample_of_queries_is_exact_and_so_is_every_gradien
     assert np.any(x["dy"][:, queries])
     assert not np.any(np.delete(x["dy"], queries, axis=1))
     assert not np.any(np.delete(values["dtheta"], queries, axis=1))
+
+
+def test_a_tile_has_enough_queries_to_be_worth_its_sums_and_no_more_than_there_are():
+    assert [oracle.tile_rows(Size.square(n)) for n in (8, 1024, 65536)] == [8, 256, 32]
+    assert oracle.tile_rows(Size(64, 784, 784, 8, 8)) == 5
 
 
 def test_every_query_has_an_oracle_where_there_is_time_for_it():
