@@ -181,7 +181,7 @@ def test_a_gpu_whose_numbers_are_wrong_is_exit_code_1_and_not_3(asked_for_tf32, 
 
 
 def test_a_device_that_is_not_there_is_refused_at_the_door():
-    with pytest.raises(ValueError, match="backend 'cupy' has no device '1' here: .*cudaErrorInvalidDevice"):
+    with pytest.raises(ValueError, match=r"backend 'cupy' has no device '1' here: .*cudaErrorInvalidDevice"):
         load_backend("cupy:1")
 
 
