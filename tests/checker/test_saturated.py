@@ -16,6 +16,11 @@ HOW = [("auto", "fast"), ("central", "fast"), ("complex", "fast"), ("auto", "ful
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # exp and log far out
 
 
+def slow(*values):
+    """Parameters for .ci/run alone."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def check(op, x, seed, method, mode):
     report = nl.gradcheck(op, x, rng=seed, method=method, mode=mode)
     if method == "complex" and report.status == "inconclusive":
@@ -23,8 +28,8 @@ def check(op, x, seed, method, mode):
     return report
 
 
-@pytest.mark.parametrize("margin", [20, 30, 40])
-@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("margin", [slow(20), 30, slow(40)])
+@pytest.mark.parametrize("method", ["auto", slow("central")])
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *POINTWISE])
 def test_a_trained_classifier_does_not_alarm(name, method, margin):
     op, draw = (CLASSIFIERS | POINTWISE)[name]
@@ -89,8 +94,8 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("margin", [10, 15, 20])
-@pytest.mark.parametrize(("method", "mode"), [("auto", "fast"), ("central", "fast"), ("auto", "full")])
+@pytest.mark.parametrize("margin", [slow(10), 15, slow(20)])
+@pytest.mark.parametrize(("method", "mode"), [("auto", "fast"), slow("central", "fast"), slow("auto", "full")])
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_mistake_in_the_same_functions_is_rejected(name, mistake, method, mode, margin):
